@@ -1,0 +1,1 @@
+//! The actors that carry the hub's decisions.

@@ -1,0 +1,1 @@
+//! Pure sound and time: blocks, formats, ramps, meters, clocks.

@@ -1,0 +1,1 @@
+//! Alexa Voice Service v20160207 as machines without I/O.

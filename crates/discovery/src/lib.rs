@@ -1,0 +1,1 @@
+//! Finds endpoints: mDNS and configuration, merged into what appeared, changed and went.

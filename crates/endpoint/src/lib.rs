@@ -1,0 +1,1 @@
+//! What an endpoint is: the traits every protocol family implements.

@@ -1,0 +1,1 @@
+//! AirPlay (RAOP) endpoints: a sender of our own.

@@ -1,0 +1,1 @@
+//! Endpoints on this machine: virtual speakers and the sound card.

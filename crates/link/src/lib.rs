@@ -1,0 +1,1 @@
+//! AVS over real wires: TLS, HTTP/2, Login with Amazon.

@@ -1,0 +1,1 @@
+//! An AVS of our own on loopback, for tests, demos and people without an account.

@@ -1,0 +1,1 @@
+//! SQLite behind the archive: speakers, groups, secrets.

@@ -1,0 +1,1 @@
+//! Antiphon: a multi-room audio hub.
