@@ -1,1 +1,7 @@
-//! Pure sound and time: blocks, formats, ramps, meters, clocks.
+//! Pure sound and time: blocks, ramps, meters, mixing, clocks.
+//!
+//! Nothing here reads a clock or opens anything; whoever plays hands in samples and times.
+
+pub mod block;
+
+pub use block::{BLOCK_FRAMES, Block, CHANNELS};

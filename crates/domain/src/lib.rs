@@ -1,1 +1,17 @@
 //! The words and rules of the hub: no I/O, no async, no clock.
+//!
+//! Everybody above speaks in these types. A function here is a function of values and, where time matters, of a
+//! [`HubTime`](units::HubTime) handed in.
+
+pub mod event;
+pub mod group;
+pub mod id;
+pub mod invariants;
+pub mod level;
+pub mod media;
+pub mod mix;
+pub mod units;
+
+pub use id::{GroupId, SpeakerId};
+pub use level::{Applied, Level, LevelCommand, Report};
+pub use units::{Frames, Gain, HubTime, Lead, SampleRate, Volume, VolumeStep};

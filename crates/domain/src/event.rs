@@ -1,0 +1,1 @@
+//! What can have happened in the hub, told to surfaces.
