@@ -3,10 +3,10 @@
 //! Everybody above speaks in these types. A function here is a function of values and, where time matters, of a
 //! [`HubTime`](units::HubTime) handed in.
 
-pub mod event;
+pub mod curve;
 pub mod group;
+pub mod house;
 pub mod id;
-pub mod invariants;
 pub mod level;
 pub mod media;
 pub mod mix;

@@ -1,1 +1,0 @@
-//! What can have happened in the hub, told to surfaces.
