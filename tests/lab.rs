@@ -1,0 +1,132 @@
+//! The lab itself: hosts see each other and nothing else, receivers are found, and the rack hears what is played.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+use support::analysis::{chirp_offsets, longest_gap, sounding, tone_level};
+use support::lab::Lab;
+use support::lab::rack::{RATE, Rack};
+use support::or_skip;
+use support::patience::wait_for;
+use support::stimulus::{chirps, sine, write_wav};
+
+#[test]
+fn lab_hosts_reach_each_other_and_nothing_else() {
+    let Some(lab) = or_skip(Lab::new(&["a", "b"])) else { return };
+    let address = lab.address("b");
+    let listener = lab.within("b", || TcpListener::bind((address, 7000)).expect("bind")).expect("within");
+    assert!(lab.listening("b").contains(&7000) && !lab.listening("a").contains(&7000));
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("accept");
+        stream.write_all(b"hello").expect("write");
+    });
+    let heard = lab.within("a", || {
+        let mut stream = TcpStream::connect((address, 7000)).expect("connect");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("read");
+        text
+    });
+    assert_eq!(heard.expect("within"), "hello");
+    server.join().expect("the server ends");
+    // Our own thread stayed outside.
+    assert!(TcpStream::connect_timeout(&(address, 7000).into(), Duration::from_millis(200)).is_err());
+    // There is no way out: nobody answers to the question for the hardware address.
+    let refused = lab.within("a", || {
+        let outside = std::net::SocketAddr::from(([198, 18, 200, 1], 9));
+        TcpStream::connect_timeout(&outside, Duration::from_millis(200)).is_err()
+    });
+    assert!(refused.expect("within"));
+    // Multicast reaches the neighbour.
+    let group = std::net::Ipv4Addr::new(224, 0, 0, 251);
+    let ear = lab.within("b", || {
+        let socket = UdpSocket::bind(("0.0.0.0", 5353)).expect("bind");
+        socket.join_multicast_v4(&group, &address).expect("join");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+        socket
+    });
+    let ear = ear.expect("within");
+    let sent = lab.within("a", || {
+        let socket = UdpSocket::bind(("0.0.0.0", 0)).expect("bind");
+        socket.send_to(b"anybody?", (group, 5353)).expect("send")
+    });
+    assert_eq!(sent.expect("within"), 8);
+    let mut buffer = [0; 32];
+    let (count, from) = ear.recv_from(&mut buffer).expect("heard");
+    assert_eq!((&buffer[..count], from.ip()), (&b"anybody?"[..], lab.address("a").into()));
+}
+
+#[test]
+fn lab_rack_hears_what_is_played_on_each_output() {
+    let Some(lab) = or_skip(Lab::new(&[])) else { return };
+    let Some(rack) = or_skip(Rack::new(&lab, 2)) else { return };
+    let (low, high) = (sine(RATE, 4.0, 440.0, 0.5), sine(RATE, 4.0, 660.0, 0.05));
+    let begun = Instant::now();
+    let mut recorder = rack.record().expect("record");
+    let mut players = Vec::new();
+    for (output, sound) in [(1, &low), (2, &high)] {
+        let file = lab.folder().join(format!("{output}.wav"));
+        write_wav(&file, RATE, &[sound, sound]).expect("write");
+        let mut play = rack.client("paplay");
+        play.arg("-d").arg(rack.output(output)).arg(file);
+        players.push(lab.spawn(&format!("player-{output}"), play).expect("play"));
+    }
+    recorder.wait_for_frames(6 * RATE as usize).expect("record");
+    let heard = recorder.finish().expect("record");
+    assert!(heard.frame_at(begun + Duration::from_secs(3)).is_some());
+    for (output, hertz, level) in [(1, 440.0, -6.02), (2, 660.0, -26.02)] {
+        let sound = heard.output(output);
+        let range = sounding(sound, level - 6.0).expect("it sounds");
+        let sound = &sound[range];
+        assert!((sound.len() as f64 / f64::from(RATE) - 4.0).abs() < 0.5, "{} frames", sound.len());
+        assert!((tone_level(sound, RATE, hertz) - level).abs() < 0.2, "output {output}");
+        assert!(longest_gap(sound, level - 20.0).1 < 50, "output {output}");
+    }
+}
+
+#[test]
+fn lab_rack_shares_one_clock_between_outputs() {
+    let Some(lab) = or_skip(Lab::new(&[])) else { return };
+    let Some(rack) = or_skip(Rack::new(&lab, 2)) else { return };
+    // Played on the rack as a whole, the second output 100 samples late.
+    let sound = chirps(RATE, 4.0);
+    let mut late = vec![0.0; 100];
+    late.extend_from_slice(&sound[..sound.len() - 100]);
+    let file = lab.folder().join("rack.wav");
+    write_wav(&file, RATE, &[&sound, &sound, &late, &late]).expect("write");
+    let mut play = rack.client("paplay");
+    play.args(["-d", "rack", "--channel-map=aux0,aux1,aux2,aux3", "--no-remix"]).arg(file);
+    let mut recorder = rack.record().expect("record");
+    let _player = lab.spawn("player", play).expect("play");
+    recorder.wait_for_frames(6 * RATE as usize).expect("record");
+    let heard = recorder.finish().expect("record");
+    let offsets = chirp_offsets(heard.output(1), heard.output(2), RATE);
+    assert!(offsets.len() >= 3, "{offsets:?}");
+    for found in offsets {
+        assert!((found.seconds - 100.0 / f64::from(RATE)).abs() < 1e-6, "{found:?}");
+    }
+}
+
+#[test]
+fn lab_receivers_are_announced_and_come_back_with_the_same_identity() {
+    let Some(lab) = or_skip(Lab::new(&["hub", "r1"])) else { return };
+    let Some(rack) = or_skip(Rack::new(&lab, 1)) else { return };
+    let Some(mut kitchen) = or_skip(lab.receiver("r1", "Kitchen", &rack, 1)) else { return };
+    let patience = Duration::from_secs(15);
+    let seen = || {
+        let lines = lab.browse("hub", "_raop._tcp").ok()?;
+        lines
+            .into_iter()
+            .find(|line| line.contains("Kitchen") && line.contains(&lab.address("r1").to_string()))
+    };
+    let first = wait_for(patience, seen).expect("announced");
+    assert!(first.contains(";5000;"), "{first}");
+    kitchen.kill9();
+    assert!(kitchen.process().ended().is_some());
+    kitchen.start_again(&lab).expect("start again");
+    assert_eq!(wait_for(patience, seen), Some(first));
+    // A goodbye takes the announcement away at once.
+    kitchen.process().stop(Duration::from_secs(5));
+    assert!(wait_for(patience, || seen().is_none().then_some(())).is_some());
+}

@@ -1,0 +1,227 @@
+//! What a recording says: which tone, how loud, with which gaps, and how far two channels are apart. Pure functions
+//! of samples (-1 to 1) and their rate; levels are in dBFS, where a sine that just fits has 0.
+
+use std::f64::consts::{PI, TAU};
+use std::ops::Range;
+
+/// What is called silence.
+pub const SILENCE: f64 = -120.0;
+
+/// How loud the tone of `hertz` is, dBFS; [`SILENCE`] at least. Over a second, tones 5 Hz apart do not disturb
+/// each other.
+pub fn tone_level(samples: &[f32], rate: u32, hertz: f64) -> f64 {
+    to_db(tone(samples, rate, hertz).0)
+}
+
+/// How loud everything together is, dBFS, as a sine of the same power would be.
+pub fn total_level(samples: &[f32]) -> f64 {
+    if samples.is_empty() {
+        return SILENCE;
+    }
+    let power: f64 = samples.iter().map(|&s| f64::from(s) * f64::from(s)).sum::<f64>() / samples.len() as f64;
+    to_db((2.0 * power).sqrt())
+}
+
+/// The level of a tone in window after window of `seconds`: (start of the window in seconds, dBFS).
+pub fn tone_levels(samples: &[f32], rate: u32, hertz: f64, seconds: f64) -> Vec<(f64, f64)> {
+    let length = ((seconds * f64::from(rate)) as usize).max(1);
+    let mut levels = Vec::new();
+    for (number, window) in samples.chunks_exact(length).enumerate() {
+        levels.push((number as f64 * seconds, tone_level(window, rate, hertz)));
+    }
+    levels
+}
+
+/// Whether `samples` are the tone of `hertz` and hardly anything else (all the rest is 20 dB weaker).
+pub fn is_tone(samples: &[f32], rate: u32, hertz: f64) -> bool {
+    let level = tone_level(samples, rate, hertz);
+    if level < -80.0 {
+        return false;
+    }
+    let tone = from_db(level).powi(2);
+    let total = from_db(total_level(samples)).powi(2);
+    (total - tone).abs() < tone * 0.01
+}
+
+/// The part in which something sounds: from the first sample above `threshold` dBFS to the last.
+pub fn sounding(samples: &[f32], threshold: f64) -> Option<Range<usize>> {
+    let limit = from_db(threshold) as f32;
+    let first = samples.iter().position(|s| s.abs() > limit)?;
+    let last = samples.iter().rposition(|s| s.abs() > limit)?;
+    Some(first..last + 1)
+}
+
+/// The longest stretch in which no sample is above `threshold` dBFS: (start, length) in samples. Choose a threshold
+/// well under the sound's own: a sine is under half of its level for a third of the time, but for a moment only.
+pub fn longest_gap(samples: &[f32], threshold: f64) -> (usize, usize) {
+    let limit = from_db(threshold) as f32;
+    let (mut longest, mut start) = ((0, 0), 0);
+    for (i, sample) in samples.iter().enumerate() {
+        if sample.abs() > limit {
+            start = i + 1;
+        } else if i + 1 - start > longest.1 {
+            longest = (start, i + 1 - start);
+        }
+    }
+    longest
+}
+
+/// Where a steady tone of `hertz` was cut or repeated: the largest change of its phase from one 20 ms window to the
+/// next, as seconds of time (start of the later window in samples, seconds). A receiver that keeps time by
+/// adding or dropping single samples moves it by some 23 us; a lost packet by milliseconds. Jumps by whole periods
+/// are not seen, so choose a tone whose period does not divide a packet's.
+pub fn largest_jump(samples: &[f32], rate: u32, hertz: f64) -> (usize, f64) {
+    let length = rate as usize / 50;
+    let mut largest = (0, 0.0);
+    let mut before: Option<f64> = None;
+    for (number, window) in samples.chunks_exact(length).enumerate() {
+        let start = number * length;
+        let (amplitude, phase) = tone(window, rate, hertz);
+        if amplitude < from_db(-80.0) {
+            before = None;
+            continue;
+        }
+        // The phase at the recording's beginning, if the tone had gone on for ever.
+        let phase = phase - TAU * hertz * start as f64 / f64::from(rate);
+        if let Some(before) = before {
+            let turn = (phase - before).rem_euclid(TAU);
+            let turn = turn.min(TAU - turn) / (TAU * hertz);
+            if turn > largest.1 {
+                largest = (start, turn);
+            }
+        }
+        before = Some(phase);
+    }
+    largest
+}
+
+/// How two channels lie to each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Offset {
+    /// How much later `b` is than `a`, in seconds.
+    pub seconds: f64,
+    /// How alike they are when put together: 1 is the same but for loudness.
+    pub likeness: f64,
+}
+
+/// How much later the sound in `b` is than in `a`, looked for up to `most` seconds to both sides: the peak of their
+/// correlation, found between samples. `None` where one is silent, or nothing alike is in reach.
+pub fn offset(a: &[f32], b: &[f32], rate: u32, most: f64) -> Option<Offset> {
+    const MARGIN: usize = 16;
+    let reach = (most * f64::from(rate)).ceil() as usize + MARGIN;
+    let length = a.len().min(b.len());
+    if length < 3 * reach {
+        return None;
+    }
+    // The middle of `a` against `b` moved: every lag sees the same number of samples.
+    let middle = &a[reach..length - reach];
+    let power_a: f64 = middle.iter().map(|&s| f64::from(s).powi(2)).sum();
+    let mut correlation = Vec::with_capacity(2 * reach + 1);
+    for lag in 0..=2 * reach {
+        let mut sum = 0.0;
+        for (x, y) in middle.iter().zip(&b[lag..]) {
+            sum += f64::from(*x) * f64::from(*y);
+        }
+        correlation.push(sum);
+    }
+    let inner = &correlation[MARGIN..correlation.len() - MARGIN];
+    let best = inner.iter().enumerate().max_by(|x, y| x.1.total_cmp(y.1))?.0 + MARGIN;
+    let at = summit(&correlation, best);
+    let moved = &b[best..best + middle.len()];
+    let power_b: f64 = moved.iter().map(|&s| f64::from(s).powi(2)).sum();
+    let likeness = interpolate(&correlation, at) / (power_a * power_b).sqrt();
+    if !likeness.is_finite() || likeness < 0.3 {
+        return None;
+    }
+    Some(Offset { seconds: (at - reach as f64) / f64::from(rate), likeness })
+}
+
+/// The offsets of all chirps (see `stimulus::chirps`) in two channels, second by second: `b` against `a`, up to 20 ms to
+/// both sides. A second without a chirp, or whose chirps lie further apart, gives nothing.
+pub fn chirp_offsets(a: &[f32], b: &[f32], rate: u32) -> Vec<Offset> {
+    let margin = rate as usize / 20;
+    let mut offsets = Vec::new();
+    let mut from = 0;
+    while let Some(chirp) = next_chirp(a, from, rate) {
+        let window = chirp.saturating_sub(margin)..chirp + 2 * margin;
+        if window.end > a.len().min(b.len()) {
+            break;
+        }
+        offsets.extend(offset(&a[window.clone()], &b[window], rate, 0.02));
+        from = chirp + rate as usize / 2;
+    }
+    offsets
+}
+
+/// The value below which the share `part` (0 to 1) of the sizes of `values` lies; NaN where there are none.
+pub fn quantile(values: impl IntoIterator<Item = f64>, part: f64) -> f64 {
+    let mut sizes: Vec<f64> = values.into_iter().map(f64::abs).collect();
+    sizes.sort_by(f64::total_cmp);
+    let index = (part * sizes.len().saturating_sub(1) as f64).round() as usize;
+    sizes.get(index).copied().unwrap_or(f64::NAN)
+}
+
+/// Where the next chirp begins, about: chirps stand out of their pilot by ten times.
+fn next_chirp(samples: &[f32], from: usize, rate: u32) -> Option<usize> {
+    let rest = samples.get(from..)?;
+    let peak = samples.iter().fold(0.0_f32, |peak, s| peak.max(s.abs()));
+    if peak < 1e-3 {
+        return None;
+    }
+    let found = from + rest.iter().position(|s| s.abs() > peak * 0.4)?;
+    Some(found.saturating_sub(rate as usize / 200))
+}
+
+/// Amplitude and phase (as of a sine that begins with the samples) of a tone: Goertzel's sum with a Hann window.
+fn tone(samples: &[f32], rate: u32, hertz: f64) -> (f64, f64) {
+    let count = samples.len() as f64;
+    let step = TAU * hertz / f64::from(rate);
+    let (mut real, mut imaginary, mut weight) = (0.0, 0.0, 0.0);
+    for (i, sample) in samples.iter().enumerate() {
+        let window = 0.5 - 0.5 * (TAU * (i as f64 + 0.5) / count).cos();
+        let (sin, cos) = (step * i as f64).sin_cos();
+        real += window * f64::from(*sample) * cos;
+        imaginary -= window * f64::from(*sample) * sin;
+        weight += window;
+    }
+    if weight == 0.0 {
+        return (0.0, 0.0);
+    }
+    (2.0 * real.hypot(imaginary) / weight, imaginary.atan2(real) + PI / 2.0)
+}
+
+/// The highest place of band-limited values near index `best`, by halving a bracket of one to both sides.
+fn summit(values: &[f64], best: usize) -> f64 {
+    let (mut low, mut high) = (best as f64 - 1.0, best as f64 + 1.0);
+    for _ in 0..60 {
+        let (left, right) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
+        if interpolate(values, left) < interpolate(values, right) {
+            low = left;
+        } else {
+            high = right;
+        }
+    }
+    (low + high) / 2.0
+}
+
+/// A value between samples, by a sinc with a cosine window over 12 neighbours to each side.
+fn interpolate(values: &[f64], at: f64) -> f64 {
+    const WIDTH: f64 = 12.0;
+    let first = (at - WIDTH).ceil().max(0.0) as usize;
+    let last = ((at + WIDTH).floor() as usize).min(values.len() - 1);
+    let mut sum = 0.0;
+    for (i, value) in values.iter().enumerate().take(last + 1).skip(first) {
+        let x = at - i as f64;
+        let sinc = if x.abs() < 1e-9 { 1.0 } else { (PI * x).sin() / (PI * x) };
+        sum += value * sinc * (0.5 + 0.5 * (PI * x / (WIDTH + 1.0)).cos());
+    }
+    sum
+}
+
+fn to_db(amplitude: f64) -> f64 {
+    (20.0 * amplitude.log10()).max(SILENCE)
+}
+
+fn from_db(level: f64) -> f64 {
+    10.0_f64.powf(level / 20.0)
+}

@@ -1,0 +1,48 @@
+//! What the whole-hub tests share. A test file begins with `mod support;`.
+//!
+//! - [`lab`]: a private network with real receivers, and a rack of sound outputs that is recorded;
+//! - [`analysis`]: what a recording says: tone, level, gaps, offset between channels;
+//! - [`patience`]: waiting for a state instead of sleeping.
+//!
+//! A test that needs what this machine has not says so aloud and passes: see [`or_skip`].
+#![allow(dead_code, reason = "each test file compiles this module and uses its own part of it")]
+
+pub mod analysis;
+pub mod lab;
+pub mod patience;
+pub mod stimulus;
+
+use std::io::Write;
+
+pub use lab::error::{LabError, LabResult};
+
+/// The value, or `None` after saying aloud which test is skipped and what is missing. Where `CI` is set nothing
+/// may be missing, so there the test fails, as it does everywhere for trouble of another sort.
+///
+/// ```ignore
+/// let Some(lab) = support::or_skip(Lab::new(&["hub", "r1"])) else { return };
+/// ```
+pub fn or_skip<T>(what: LabResult<T>) -> Option<T> {
+    match what {
+        Ok(value) => Some(value),
+        Err(LabError::Missing(things)) => {
+            let things = things.join(", ");
+            let test = std::thread::current().name().unwrap_or("a test").to_owned();
+            assert!(
+                !std::env::var("CI").is_ok_and(|v| v != "false"),
+                "{test} needs {things}, which CI must have"
+            );
+            eprintln!("SKIPPED: {test}: this machine lacks {things}");
+            note_skipped(&test, &things);
+            None
+        }
+        Err(trouble) => panic!("the lab failed: {trouble}"),
+    }
+}
+
+/// `make test` prints this file at its end: the output of a test that passed is not shown.
+fn note_skipped(test: &str, things: &str) {
+    let Some(path) = std::env::var_os("ANTIPHON_SKIPPED") else { return };
+    let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path) else { return };
+    let _ = file.write_all(format!("  {test}: no {things}\n").as_bytes());
+}
