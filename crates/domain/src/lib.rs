@@ -4,14 +4,17 @@
 //! [`HubTime`](units::HubTime) handed in.
 
 pub mod curve;
+pub mod focus;
 pub mod group;
 pub mod house;
 pub mod id;
 pub mod level;
 pub mod media;
 pub mod mix;
+pub mod secret;
 pub mod units;
 
 pub use id::{GroupId, SpeakerId};
 pub use level::{Applied, Level, LevelCommand, Report};
+pub use secret::Secret;
 pub use units::{Frames, Gain, HubTime, Lead, SampleRate, Volume, VolumeStep};

@@ -1,0 +1,111 @@
+//! Changes that are committed together. Every change of the store goes through here.
+
+use std::path::Path;
+
+use antiphon_domain::{Secret, SpeakerId};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Failure, StoreError, of_sqlite};
+use crate::record::{self, SpeakerRecord};
+
+/// An open change: the methods are those of [`Store`](crate::Store), nothing is on disk before all is.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    transaction: Transaction<'a>,
+    path: &'a Path,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn run<T>(
+        connection: &'a mut Connection,
+        path: &'a Path,
+        work: impl FnOnce(&Batch<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|e| of_sqlite(e, path))?;
+        let batch = Batch { transaction, path };
+        // On an early return the transaction is dropped, which rolls it back.
+        let value = work(&batch)?;
+        batch.transaction.commit().map_err(|e| of_sqlite(e, path))?;
+        Ok(value)
+    }
+
+    /// Inserts or replaces a speaker. What is stored as `first_seen` stays.
+    pub fn save_speaker(&self, speaker: &SpeakerRecord) -> Result<(), StoreError> {
+        record::save(&self.transaction, speaker).map_err(|e| e.at(self.path))
+    }
+
+    /// Forgets a speaker with its secrets; false when it was not there.
+    pub fn forget_speaker(&self, id: &SpeakerId) -> Result<bool, StoreError> {
+        self.execute("DELETE FROM secrets WHERE speaker = ?1", params![id.as_str()])?;
+        Ok(self.execute("DELETE FROM speakers WHERE id = ?1", params![id.as_str()])? > 0)
+    }
+
+    /// Stores a value under `key`, in place of what was there.
+    pub fn save_document<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), StoreError> {
+        let text = serde_json::to_string(value)
+            .map_err(|e| StoreError::Document { key: key.to_owned(), cause: e.to_string() })?;
+        self.execute(
+            "INSERT INTO documents (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+            params![key, text],
+        )?;
+        Ok(())
+    }
+
+    /// Removes the value under `key`; false when there was none.
+    pub fn remove_document(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.execute("DELETE FROM documents WHERE key = ?1", params![key])? > 0)
+    }
+
+    /// Stores a secret of a speaker (which need not be stored itself), in place of the old one.
+    pub fn save_secret(&self, speaker: &SpeakerId, name: &str, secret: &Secret) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO secrets (speaker, name, value) VALUES (?1, ?2, ?3)
+             ON CONFLICT (speaker, name) DO UPDATE SET value = ?3",
+            params![speaker.as_str(), name, secret.expose()],
+        )?;
+        Ok(())
+    }
+
+    /// Removes a secret; false when there was none.
+    pub fn remove_secret(&self, speaker: &SpeakerId, name: &str) -> Result<bool, StoreError> {
+        let removed = self.execute(
+            "DELETE FROM secrets WHERE speaker = ?1 AND name = ?2",
+            params![speaker.as_str(), name],
+        )?;
+        Ok(removed > 0)
+    }
+
+    fn execute(&self, sql: &str, values: impl rusqlite::Params) -> Result<usize, StoreError> {
+        let mut statement = self.transaction.prepare_cached(sql).map_err(|e| of_sqlite(e, self.path))?;
+        statement.execute(values).map_err(|e| of_sqlite(e, self.path))
+    }
+}
+
+pub(crate) fn document<T: DeserializeOwned>(
+    connection: &Connection,
+    key: &str,
+) -> Result<Option<T>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT value FROM documents WHERE key = ?1")?;
+    let Some(text) = statement.query_row([key], |row| row.get::<_, String>(0)).optional()? else {
+        return Ok(None);
+    };
+    match serde_json::from_str(&text) {
+        Ok(value) => Ok(Some(value)),
+        Err(e) => Err(Failure::Document { key: key.to_owned(), cause: e.to_string() }),
+    }
+}
+
+pub(crate) fn secret(
+    connection: &Connection,
+    speaker: &SpeakerId,
+    name: &str,
+) -> Result<Option<Secret>, Failure> {
+    let mut statement =
+        connection.prepare_cached("SELECT value FROM secrets WHERE speaker = ?1 AND name = ?2")?;
+    let found = statement.query_row([speaker.as_str(), name], |row| row.get::<_, String>(0)).optional()?;
+    Ok(found.map(Secret::new))
+}
