@@ -1,1 +1,38 @@
 //! An AVS of our own on loopback, for tests, demos and people without an account.
+//!
+//! `Simulator::start` opens two ports: one with TLS and HTTP/2 that plays the Alexa Voice Service, Login with Amazon
+//! and the Capabilities API, and one with plain HTTP/1.1 for media and for people (the admin API, see `admin`). It
+//! judges every event strictly and keeps a transcript; it sends any directive to any device; it injects faults while
+//! running. It shares no code with the client crates: two readings of one protocol check each other.
+
+mod answers;
+mod ca;
+mod catalogue;
+mod connection;
+mod downchannel;
+mod emit;
+mod error;
+mod events;
+mod faults;
+mod form;
+mod login;
+mod lwa;
+mod media;
+mod multipart;
+mod options;
+mod reply;
+mod say;
+mod schema;
+mod simulator;
+mod skills;
+mod state;
+mod strict;
+mod transcript;
+mod wire;
+
+pub use answers::{Answer, Attachment, Outgoing};
+pub use error::Error;
+pub use faults::Fault;
+pub use options::{Options, Registered};
+pub use simulator::Simulator;
+pub use transcript::{Connection, Counts, DeviceView, Direction, Entry, Violation};

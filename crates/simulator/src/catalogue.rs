@@ -1,0 +1,99 @@
+//! Owns the AVS message catalogue (`catalogue/*.json`): which events, directives and context states exist and what
+//! their payloads must look like. Loaded once at start; pure afterwards.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::Error;
+use crate::schema::Schema;
+
+const SOURCES: [&str; 2] =
+    [include_str!("../catalogue/messages-a.json"), include_str!("../catalogue/messages-b.json")];
+
+/// What the catalogue says of one event.
+#[derive(Debug)]
+pub(crate) struct EventRule {
+    pub(crate) payload: Schema,
+    pub(crate) requires_context: bool,
+}
+
+/// All messages, by namespace and name.
+#[derive(Debug, Default)]
+pub(crate) struct Catalogue {
+    events: HashMap<(String, String), EventRule>,
+    states: HashMap<(String, String), Schema>,
+    directives: HashMap<(String, String), Schema>,
+}
+
+impl Catalogue {
+    /// Reads the embedded files.
+    pub(crate) fn load() -> Result<Self, Error> {
+        let mut catalogue = Self::default();
+        for source in SOURCES {
+            let tree: Value =
+                serde_json::from_str(source).map_err(|error| Error::Catalogue(error.to_string()))?;
+            for interface in list(&tree, "interfaces") {
+                catalogue.add(interface)?;
+            }
+        }
+        Ok(catalogue)
+    }
+
+    fn add(&mut self, interface: &Value) -> Result<(), Error> {
+        let namespace = interface["namespace"].as_str().unwrap_or_default();
+        for group in ["events", "directives", "context"] {
+            for message in list(interface, group) {
+                let name = message["name"].as_str().unwrap_or_default();
+                let payload = Schema::compile(&message["payload"])
+                    .map_err(|error| Error::Catalogue(format!("{namespace}.{name}: {error}")))?;
+                let key = (namespace.to_owned(), name.to_owned());
+                match group {
+                    "events" => {
+                        let requires_context = message["requires_context"] == true;
+                        self.events.insert(key, EventRule { payload, requires_context });
+                    }
+                    "directives" => drop(self.directives.insert(key, payload)),
+                    _ => drop(self.states.insert(key, payload)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn event(&self, namespace: &str, name: &str) -> Option<&EventRule> {
+        self.events.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    pub(crate) fn state(&self, namespace: &str, name: &str) -> Option<&Schema> {
+        self.states.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    pub(crate) fn directive(&self, namespace: &str, name: &str) -> Option<&Schema> {
+        self.directives.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// The context states which exist, as (namespace, name).
+    pub(crate) fn states(&self) -> impl Iterator<Item = &(String, String)> {
+        self.states.keys()
+    }
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_catalogue_loads_whole() {
+        let catalogue = Catalogue::load().unwrap();
+        assert!(catalogue.event("Speaker", "VolumeChanged").is_some());
+        assert!(catalogue.event("System", "SynchronizeState").unwrap().requires_context);
+        assert!(catalogue.state("AudioPlayer", "PlaybackState").is_some());
+        assert!(catalogue.directive("AudioPlayer", "Play").is_some());
+        assert!(catalogue.events.len() > 60 && catalogue.states().count() >= 8);
+    }
+}
