@@ -4,3 +4,5 @@
 //! into effects. Sources of every rule: Amazon's AVS pages and the AVS Device SDK's behaviour, as noted at each item.
 
 pub mod message;
+pub mod multipart;
+pub mod session;
