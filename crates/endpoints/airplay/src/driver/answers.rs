@@ -1,0 +1,109 @@
+//! What a receiver asks for by UDP: the time, and packets it missed.
+//!
+//! A task of its own, so that neither waits for an RTSP answer. Only datagrams from the receiver's address count.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use antiphon_endpoint::{Clock, EndpointEvent, EventSink};
+use tokio::net::UdpSocket;
+use tokio::sync::watch;
+
+use crate::driver::ring::Ring;
+use crate::metrics::SessionMetrics;
+use crate::wire::rtp::{resend_request, timing_answer};
+
+/// Packets sent again for one request at most: a receiver that lost more is better served by going on.
+const RESENT_AT_ONCE: u16 = 256;
+
+/// Answers for one session.
+pub struct Answers {
+    /// The receiver.
+    pub peer: IpAddr,
+    /// Takes resend requests.
+    pub control: UdpSocket,
+    /// Takes timing requests.
+    pub timing: UdpSocket,
+    /// Our time.
+    pub clock: Arc<dyn Clock>,
+    /// What can be sent again.
+    pub ring: Arc<Mutex<Ring>>,
+    /// Told each time that resends happened.
+    pub events: EventSink,
+    /// Counted here.
+    pub metrics: SessionMetrics,
+    /// Becomes true with the first timing answer: from then on the receiver knows our time.
+    pub timed: watch::Sender<bool>,
+}
+
+impl Answers {
+    /// Answers until it is aborted.
+    pub async fn run(self) {
+        let mut request = [0; 1500];
+        let mut wish = [0; 1500];
+        loop {
+            tokio::select! {
+                biased;
+                taken = self.timing.recv_from(&mut request) => {
+                    let received = self.clock.now();
+                    if let Some((length, from)) = self.checked(taken).await {
+                        let answer = timing_answer(&request[..length], received, self.clock.now());
+                        match answer {
+                            Some(answer) => {
+                                // Lost like any datagram when it cannot be sent; the receiver asks again.
+                                let _ = self.timing.send_to(&answer, from).await;
+                                self.metrics.timings.inc();
+                                self.timed.send_if_modified(|timed| !std::mem::replace(timed, true));
+                            }
+                            None => self.metrics.garbage.inc(),
+                        }
+                    }
+                }
+                taken = self.control.recv_from(&mut wish) => {
+                    if let Some((length, from)) = self.checked(taken).await {
+                        self.resend(&wish[..length], from).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn checked(&self, taken: io::Result<(usize, SocketAddr)>) -> Option<(usize, SocketAddr)> {
+        let Ok((length, from)) = taken else {
+            // A system short of something; not to be asked in a tight loop.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return None;
+        };
+        if from.ip() == self.peer {
+            return Some((length, from));
+        }
+        self.metrics.garbage.inc();
+        None
+    }
+
+    async fn resend(&self, request: &[u8], to: SocketAddr) {
+        let Some(wish) = resend_request(request) else {
+            self.metrics.garbage.inc();
+            return;
+        };
+        let mut sent = 0;
+        for nth in 0..wish.count.min(RESENT_AT_ONCE) {
+            let sequence = wish.first.wrapping_add(nth);
+            let packet = self.ring.lock().unwrap_or_else(PoisonError::into_inner).again(sequence);
+            match packet {
+                Some(packet) => {
+                    if self.control.send_to(&packet, to).await.is_ok() {
+                        sent += 1;
+                    }
+                }
+                None => self.metrics.gone.inc(),
+            }
+        }
+        if sent > 0 {
+            self.metrics.resent.inc_by(u64::from(sent));
+            (self.events)(EndpointEvent::Resent { packets: sent });
+        }
+    }
+}

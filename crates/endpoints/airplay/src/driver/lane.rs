@@ -1,0 +1,271 @@
+//! One session's way through the pump: blocks in, audio and sync packets out.
+//!
+//! Walked by the pump once a tick; never waits. Sequence numbers, timestamps and the ring of sent packets are owned
+//! here. A new stretch of sound (the first, one after a flush, one after silence) is announced by a sync packet one
+//! tick before its first audio packet, so that the receiver knows when to play what before it has anything to play.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use antiphon_audio::Block;
+use antiphon_audio::block::BLOCK_FRAMES;
+use antiphon_domain::{Frames, HubTime, Lead, SampleRate};
+use antiphon_endpoint::{Clock, EndpointEvent, EventSink};
+use tokio::sync::{mpsc, watch};
+
+use crate::driver::endpoint::Item;
+use crate::driver::ring::Ring;
+use crate::encode::Encoder;
+use crate::metrics::SessionMetrics;
+use crate::wire::rtp::{AUDIO_HEADER, Sync, audio_header, sync};
+use crate::wire::timeline::{Place, Timeline};
+
+/// Blocks taken over from the endpoint and not sent yet, at most.
+const QUEUE: usize = 512;
+
+/// Packets sent in one tick at most: four times real time, so that a backlog drains without bursts that would
+/// overflow a receiver's socket (whole leads at once are some 150 KiB).
+const AT_ONCE: u32 = 4;
+
+/// Between two sync packets while something plays.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// The same soon after the start: receivers drop sync packets that come before their first time exchange.
+const SYNC_EARLY: Duration = Duration::from_millis(200);
+
+/// How many are sent at that pace.
+const EARLY_SYNCS: u32 = 8;
+
+/// Between two reports of blocks that came too late.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// A FLUSH that the receiver shall be sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FlushWish {
+    /// Counts the wishes; 0 is none.
+    pub number: u64,
+    /// The next packet.
+    pub sequence: u16,
+    /// The next frame: everything before it is void.
+    pub timestamp: u32,
+}
+
+/// What a walk found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tick {
+    /// Something is playing or about to.
+    Busy,
+    /// Nothing is.
+    Idle,
+    /// The session has ended.
+    Over,
+}
+
+/// What a session gives its lane.
+pub struct Wires {
+    /// From the endpoint.
+    pub items: mpsc::Receiver<Item>,
+    /// Connected to the receiver's audio port, not blocking.
+    pub audio: UdpSocket,
+    /// Sends from our control port, not blocking.
+    pub control: UdpSocket,
+    /// The receiver's control port.
+    pub control_to: SocketAddr,
+    /// Shared with the answers.
+    pub ring: Arc<Mutex<Ring>>,
+    /// FLUSH requests for the conversation.
+    pub flushes: watch::Sender<FlushWish>,
+    /// The last of them that was answered; closed when the session is over.
+    pub flushed: watch::Receiver<u64>,
+    /// Our time.
+    pub clock: Arc<dyn Clock>,
+    /// Where underruns are told.
+    pub events: EventSink,
+    /// Counted here.
+    pub metrics: SessionMetrics,
+}
+
+/// A session as the pump sees it.
+pub struct Lane {
+    wires: Wires,
+    latency: u32,
+    queue: VecDeque<Block>,
+    timeline: Timeline,
+    sequence: u16,
+    source: u32,
+    /// The next audio packet is the first of its stretch.
+    first: bool,
+    flushes: u64,
+    syncs: u32,
+    next_sync: HubTime,
+    late: u32,
+    next_report: HubTime,
+    packet: Vec<u8>,
+}
+
+impl Lane {
+    /// A lane whose first packet has this sequence number and timestamp (those told by RECORD), from stream `source`.
+    pub fn new(wires: Wires, lead: Lead, sequence: u16, timestamp: u32, source: u32) -> Self {
+        Self {
+            wires,
+            // The options bound the lead to some seconds.
+            latency: Frames::within(lead.0, SampleRate::HUB).0 as u32,
+            queue: VecDeque::new(),
+            timeline: Timeline::new(timestamp),
+            sequence,
+            source,
+            first: true,
+            flushes: 0,
+            syncs: 0,
+            next_sync: HubTime::EPOCH,
+            late: 0,
+            next_report: HubTime::EPOCH,
+            packet: Vec::with_capacity(1500),
+        }
+    }
+
+    /// Sends what is to be sent now.
+    pub fn tick(&mut self, encoder: &mut Encoder) -> Tick {
+        let now = self.wires.clock.now();
+        if !self.take_in(now) || self.wires.flushed.has_changed().is_err() {
+            return Tick::Over;
+        }
+        self.report(now);
+        // What follows a flush waits for its answer, or the receiver would time old sound by the new anchor.
+        if *self.wires.flushed.borrow() != self.flushes {
+            return Tick::Busy;
+        }
+        let playing = self.timeline.end().is_some_and(|end| end > now);
+        if playing && now >= self.next_sync {
+            self.sync(now, false);
+        }
+        for _ in 0..AT_ONCE {
+            let Some(block) = self.queue.pop_front() else { break };
+            if !self.send(block, now, encoder) {
+                break;
+            }
+        }
+        if playing || !self.queue.is_empty() { Tick::Busy } else { Tick::Idle }
+    }
+
+    /// Takes over what the endpoint gave; false when the endpoint is gone.
+    fn take_in(&mut self, now: HubTime) -> bool {
+        while self.queue.len() < QUEUE {
+            match self.wires.items.try_recv() {
+                Ok(Item::Block(block)) => self.queue.push_back(block),
+                Ok(Item::Flush(from)) => self.flush(from, now),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => return false,
+            }
+        }
+        true
+    }
+
+    /// Forgets what is due from `from` on, at the receiver too when it has any of it. RAOP can only silence a receiver
+    /// as a whole, so what is left before `from` goes with it.
+    fn flush(&mut self, from: HubTime, now: HubTime) {
+        self.queue.retain(|block| block.due < from);
+        if self.timeline.end().is_some_and(|end| end > from && end > now) {
+            self.ask_flush();
+        }
+    }
+
+    fn ask_flush(&mut self) {
+        self.timeline.restart();
+        self.flushes += 1;
+        let wish =
+            FlushWish { number: self.flushes, sequence: self.sequence, timestamp: self.timeline.next() };
+        self.wires.flushes.send_replace(wish);
+    }
+
+    /// Sends a block; false when this tick shall send no more.
+    fn send(&mut self, block: Block, now: HubTime, encoder: &mut Encoder) -> bool {
+        if block.due <= now {
+            self.too_late();
+            return true;
+        }
+        let Some(end) = self.timeline.end() else {
+            self.begin(block, now);
+            return false;
+        };
+        if end <= now && block.due > end {
+            // Everything sent was heard and then there was a pause: the receiver starts afresh. After a short one
+            // too, because receivers that ran dry come back in time more surely this way.
+            self.queue.push_front(block);
+            self.ask_flush();
+            return false;
+        }
+        let Some(payload) = encoder.packet(&block) else {
+            self.wires.metrics.refused.inc();
+            return true;
+        };
+        let timestamp = match self.timeline.place(block.due, BLOCK_FRAMES as u32) {
+            Some(Place::Begins(timestamp) | Place::Follows(timestamp)) => timestamp,
+            Some(Place::Jumps(timestamp)) => {
+                self.sync(now, false);
+                timestamp
+            }
+            None => {
+                self.too_late();
+                return true;
+            }
+        };
+        let header = audio_header(self.first, self.sequence, timestamp, self.source);
+        self.first = false;
+        self.transmit(&header, &payload);
+        self.wires.ring.lock().unwrap_or_else(PoisonError::into_inner).keep(self.sequence, header, payload);
+        self.sequence = self.sequence.wrapping_add(1);
+        true
+    }
+
+    /// Tells the receiver when the stretch that begins with `block` begins.
+    fn begin(&mut self, block: Block, now: HubTime) {
+        self.timeline.begin(block.due);
+        self.queue.push_front(block);
+        self.first = true;
+        self.syncs = 0;
+        self.sync(now, true);
+    }
+
+    fn transmit(&mut self, header: &[u8; AUDIO_HEADER], payload: &[u8]) {
+        self.packet.clear();
+        self.packet.extend_from_slice(header);
+        self.packet.extend_from_slice(payload);
+        match self.wires.audio.send(&self.packet) {
+            Ok(length) => {
+                self.wires.metrics.packets.inc();
+                self.wires.metrics.bytes.inc_by(length as u64);
+            }
+            // Full, or the receiver's port is closed: it may ask for the packet again.
+            Err(_) => self.wires.metrics.unsent.inc(),
+        }
+    }
+
+    fn sync(&mut self, now: HubTime, first: bool) {
+        let Some((at, heard)) = self.timeline.heard(now) else { return };
+        let packet = sync(Sync { first, at, heard, sent: heard.wrapping_add(self.latency) });
+        // One that is lost is made good by the next.
+        let sent: io::Result<usize> = self.wires.control.send_to(&packet, self.wires.control_to);
+        if sent.is_ok() {
+            self.wires.metrics.syncs.inc();
+        }
+        self.syncs = self.syncs.saturating_add(1);
+        self.next_sync = now + if self.syncs < EARLY_SYNCS { SYNC_EARLY } else { SYNC_EVERY };
+    }
+
+    fn too_late(&mut self) {
+        self.wires.metrics.late.inc();
+        self.late = self.late.saturating_add(1);
+    }
+
+    fn report(&mut self, now: HubTime) {
+        if self.late > 0 && now >= self.next_report {
+            (self.wires.events)(EndpointEvent::Underrun { blocks: self.late });
+            self.late = 0;
+            self.next_report = now + REPORT_EVERY;
+        }
+    }
+}
