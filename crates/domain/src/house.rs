@@ -2,7 +2,7 @@
 //!
 //! Owned by the coordinator actor. Every speaker is in exactly one group; alone it is a group of one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -37,6 +37,9 @@ pub enum HouseError {
     /// The id is taken.
     #[error("the name {0:?} is taken already")]
     Taken(String),
+    /// It cannot be done now; the text says why.
+    #[error("{0}")]
+    NotNow(String),
     /// A group needs somebody.
     #[error("a group needs at least one speaker")]
     Nobody,
@@ -47,6 +50,9 @@ pub enum HouseError {
 pub struct House {
     version: u64,
     groups: BTreeMap<GroupId, Group>,
+    /// Configured groups that were formed once: a person who dissolves one does not find it back after a restart.
+    #[serde(default)]
+    formed: BTreeSet<GroupId>,
 }
 
 impl House {
@@ -63,6 +69,21 @@ impl House {
     pub fn forget(&mut self, speaker: &SpeakerId) {
         // A speaker that is not here is forgotten already.
         let _ = self.detach(speaker);
+    }
+
+    /// The number of the latest change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Whether a configured group was formed before.
+    pub fn was_formed(&self, id: &GroupId) -> bool {
+        self.formed.contains(id)
+    }
+
+    /// Remembers that a configured group was formed.
+    pub fn remember_formed(&mut self, id: &GroupId) {
+        self.formed.insert(id.clone());
     }
 
     /// The groups by id.
