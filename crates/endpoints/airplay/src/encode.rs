@@ -83,7 +83,7 @@ mod tests {
     /// What a receiver makes of a packet, by an independent decoder set up as our `fmtp` line says.
     fn decoded(packet: &[u8]) -> Vec<i16> {
         let info =
-            alac::StreamInfo::from_sdp_format_parameters("96 352 0 16 40 10 14 2 255 0 0 44100").unwrap();
+            alac::StreamInfo::from_sdp_format_parameters("352 0 16 40 10 14 2 255 0 0 44100").unwrap();
         let mut decoder = alac::Decoder::new(info);
         let mut out = vec![0i16; BLOCK_FRAMES * CHANNELS];
         decoder.decode_packet(packet, &mut out).unwrap().to_vec()

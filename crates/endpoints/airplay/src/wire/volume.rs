@@ -13,12 +13,12 @@ pub const MUTE: f32 = -144.0;
 /// The receiver's volume for a level: `MUTE` when muted or at 0, else -29.7 (volume 1) to 0.0 (volume 100).
 pub fn db(level: Level) -> f32 {
     let volume = level.volume.get();
-    if level.muted || volume == 0 { MUTE } else { -0.3 * f32::from(100 - volume) }
+    if level.muted || volume == 0 { MUTE } else { 0.0 - 3.0 * f32::from(100 - volume) / 10.0 }
 }
 
 /// The body of the SET_PARAMETER request that sets it (`text/parameters`).
 pub fn body(level: Level) -> String {
-    format!("volume: {:.6}\r\n", db(level))
+    format!("volume: {:.1}\r\n", db(level))
 }
 
 #[cfg(test)]
@@ -40,6 +40,7 @@ mod tests {
             let step = db(level(v + 1, false)) - db(level(v, false));
             assert!((step - 0.3).abs() < 1e-4, "step {step} at {v}");
         }
-        assert_eq!(body(level(50, false)), "volume: -15.000000\r\n");
+        assert_eq!(body(level(100, false)), "volume: 0.0\r\n");
+        assert_eq!(body(level(50, false)), "volume: -15.0\r\n");
     }
 }
