@@ -1,0 +1,321 @@
+//! One AVS device as a machine without I/O: its interfaces, what waits its turn, who is in front.
+//!
+//! Drive it so: [`Device::handle_input`] with the moment, then [`Device::poll_output`] until it is `None` and carry each
+//! effect out in that order, then sleep until [`Device::deadline`] or the next input; at the deadline give
+//! [`DeviceInput::Timeout`] (too early or too late does no harm). The speaker actor does. What a peer sends is answered
+//! by ExceptionEncountered, never by a panic, and never held without bound.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use antiphon_domain::focus::FocusState;
+use antiphon_domain::{HubTime, Level, Volume};
+use serde_json::{Value, json};
+
+use crate::effect::Effect;
+use crate::exception::{Refusal, encountered};
+use crate::interfaces::{self, Handling, Interface, Turn, View, When, Wish};
+use crate::message::{ContextEntry, Directive, Event, Retry};
+use crate::sequencer::Sequencer;
+use crate::signal::Signal;
+use crate::{capability, context};
+
+/// What a device needs to know from the beginning.
+#[derive(Clone, Debug)]
+pub struct DeviceConfig {
+    /// What the speaker is asked to play at.
+    pub level: Level,
+    /// The firmware version, 1 to 2147483647 (System.SoftwareInfo).
+    pub firmware_version: u32,
+    /// The player's name as a reversed domain name (AudioPlayer fingerprint).
+    pub package: String,
+    /// The locales supported; the first is in force until another is chosen.
+    pub locales: Vec<String>,
+    /// The ordered combinations of locales supported.
+    pub locale_combinations: Vec<Vec<String>>,
+    /// Whether content may go on quietly under speech; otherwise it pauses.
+    pub ducking: bool,
+    /// What [`Effect::Store`] gave to keep, the latest of each key.
+    pub stored: BTreeMap<String, Value>,
+}
+
+impl Default for DeviceConfig {
+    fn default() -> Self {
+        let locales = ["en-US", "de-DE", "en-AU", "en-CA", "en-GB", "es-ES", "fr-FR", "it-IT", "ja-JP"];
+        Self {
+            level: Level { volume: Volume::SAFE, muted: false },
+            firmware_version: 1,
+            package: "org.antiphon.hub".into(),
+            locales: locales.map(Into::into).to_vec(),
+            locale_combinations: Vec::new(),
+            ducking: true,
+            stored: BTreeMap::new(),
+        }
+    }
+}
+
+/// What happens to a device.
+#[derive(Clone, Debug)]
+pub enum DeviceInput {
+    /// A directive arrived.
+    Directive(Directive),
+    /// Something arrived that should have been a directive.
+    Unparsable {
+        /// It, as text.
+        raw: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// News from the world.
+    Signal(Signal),
+    /// The connection is up and synchronised.
+    Connected,
+    /// The connection is gone.
+    Disconnected,
+    /// A moment passed, possibly the deadline.
+    Timeout,
+}
+
+/// How many directives went which way since the device was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Carried out.
+    pub handled: u64,
+    /// Answered by ExceptionEncountered.
+    pub refused: u64,
+    /// Dropped: they belong to a dialog that is over.
+    pub stale: u64,
+}
+
+/// One AVS device.
+#[derive(Debug)]
+pub struct Device {
+    interfaces: Vec<Box<dyn Interface>>,
+    sequencer: Sequencer,
+    focus: FocusState,
+    level: Level,
+    counts: Counts,
+    wishes: VecDeque<Wish>,
+    effects: VecDeque<Effect>,
+}
+
+impl Device {
+    /// A device that has not heard anything yet.
+    pub fn new(config: DeviceConfig) -> Self {
+        Self {
+            interfaces: interfaces::all(&config),
+            sequencer: Sequencer::default(),
+            focus: FocusState::new(config.ducking),
+            level: config.level,
+            counts: Counts::default(),
+            wishes: VecDeque::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Takes in what happened at `now`.
+    pub fn handle_input(&mut self, input: DeviceInput, now: HubTime) {
+        match input {
+            DeviceInput::Directive(directive) => self.arrive(directive, now),
+            DeviceInput::Unparsable { raw, why } => self.refuse(&raw, &Refusal::unexpected(why)),
+            DeviceInput::Signal(signal) => {
+                if let Signal::Levels { level, .. } = &signal {
+                    self.level = *level;
+                }
+                for index in 0..self.interfaces.len() {
+                    self.call(index, now, |interface, turn| interface.on_signal(&signal, turn));
+                }
+            }
+            DeviceInput::Connected | DeviceInput::Disconnected => {
+                let up = matches!(input, DeviceInput::Connected);
+                for index in 0..self.interfaces.len() {
+                    self.call(index, now, |interface, turn| interface.on_connection(up, turn));
+                }
+            }
+            DeviceInput::Timeout => {}
+        }
+        self.advance(now);
+        for index in 0..self.interfaces.len() {
+            if self.interfaces[index].deadline().is_some_and(|due| due <= now) {
+                self.call(index, now, |interface, turn| interface.on_deadline(turn));
+            }
+        }
+        self.advance(now);
+    }
+
+    /// The next effect, in the order in which they are to be carried out.
+    pub fn poll_output(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When to come back with [`DeviceInput::Timeout`].
+    pub fn deadline(&self) -> Option<HubTime> {
+        self.interfaces.iter().filter_map(|interface| interface.deadline()).min()
+    }
+
+    /// `System.SynchronizeState` with the state of every interface: the opening of each connection.
+    pub fn synchronize_state(&self, now: HubTime) -> Event {
+        let mut event = Event::new("System", "SynchronizeState", json!({}));
+        event.context = Some(self.context(now));
+        event.retry = Retry::UntilAccepted;
+        event
+    }
+
+    /// The state of every interface that has one.
+    pub fn context(&self, now: HubTime) -> Vec<ContextEntry> {
+        context::collect(&self.interfaces, &View { now, level: self.level, focus: &self.focus })
+    }
+
+    /// The capability objects of every interface.
+    pub fn capabilities(&self) -> Vec<Value> {
+        self.interfaces.iter().map(|interface| capability::object(interface.as_ref())).collect()
+    }
+
+    /// How many directives went which way.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn arrive(&mut self, directive: Directive, now: HubTime) {
+        let header = &directive.header;
+        if header.namespace == "System" && header.name == "Exception" {
+            // The body of an HTTP error, not a directive; to answer it would be answered again.
+            return;
+        }
+        let Some((index, when)) = self.find(&directive) else {
+            let refusal =
+                Refusal::unsupported(format!("{}.{} is not known here", header.namespace, header.name));
+            return self.refuse(&directive.raw, &refusal);
+        };
+        // The id that counts in a NewDialogRequest is the one in its payload.
+        if self.sequencer.is_stale(&directive) && header.name != "NewDialogRequest" {
+            self.counts.stale += 1;
+            return;
+        }
+        match when {
+            When::OnArrival => self.carry_out(index, &directive, now),
+            When::InTurn(policy) => {
+                if let Err(refusal) = self.call(index, now, |i, turn| i.on_arrival(&directive, turn)) {
+                    return self.fail(&directive, &refusal, now);
+                }
+                if self.sequencer.admit(directive.clone(), policy).is_err() {
+                    self.call(index, now, |i, turn| i.on_cancel(&directive, turn));
+                    self.refuse(&directive.raw, &Refusal::internal("too many directives are waiting"));
+                }
+            }
+        }
+    }
+
+    /// Grants wishes and gives turns until there are none left.
+    fn advance(&mut self, now: HubTime) {
+        loop {
+            if let Some(wish) = self.wishes.pop_front() {
+                self.grant(wish, now);
+            } else if let Some(directive) = self.sequencer.next() {
+                // Only known directives are admitted.
+                if let Some((index, _)) = self.find(&directive) {
+                    self.carry_out(index, &directive, now);
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, index: usize, directive: &Directive, now: HubTime) {
+        match self.call(index, now, |interface, turn| interface.on_directive(directive, turn)) {
+            Ok(Handling::Done) => {
+                self.counts.handled += 1;
+                self.sequencer.completed(&directive.header.message_id);
+            }
+            Ok(Handling::Running) => self.counts.handled += 1,
+            Err(refusal) => self.fail(directive, &refusal, now),
+        }
+    }
+
+    fn fail(&mut self, directive: &Directive, refusal: &Refusal, now: HubTime) {
+        self.refuse(&directive.raw, refusal);
+        let rest = self.sequencer.failed(directive);
+        self.cancel(&rest, now);
+    }
+
+    fn cancel(&mut self, directives: &[Directive], now: HubTime) {
+        for directive in directives {
+            if let Some((index, _)) = self.find(directive) {
+                self.call(index, now, |interface, turn| interface.on_cancel(directive, turn));
+            }
+        }
+    }
+
+    fn refuse(&mut self, raw: &str, refusal: &Refusal) {
+        self.counts.refused += 1;
+        self.wishes.push_back(Wish::Effect(Effect::Send(encountered(raw, refusal))));
+    }
+
+    fn grant(&mut self, wish: Wish, now: HubTime) {
+        match wish {
+            Wish::Effect(effect) => self.effects.push_back(effect),
+            Wish::Take { channel, interface, mixability } => {
+                self.refocus(now, |focus| focus.take(channel, interface, mixability, now));
+            }
+            Wish::GiveUp { channel, interface } => {
+                self.refocus(now, |focus| focus.give_up(channel, interface, now));
+            }
+            Wish::SendWithContext(mut event) => {
+                event.context = Some(self.context(now));
+                self.effects.push_back(Effect::Send(event));
+            }
+            Wish::SendStateReport => {
+                let mut states = Vec::new();
+                for interface in &self.interfaces {
+                    states.extend(interface.settings());
+                }
+                let mut event = Event::new("System", "StateReport", json!({ "states": states }));
+                event.retry = Retry::UntilAccepted;
+                self.effects.push_back(Effect::Send(event));
+            }
+            Wish::BeginDialog(id) => {
+                let cancelled = self.sequencer.begin_dialog(id);
+                self.cancel(&cancelled, now);
+            }
+            Wish::Complete(message_id) => self.sequencer.completed(&message_id),
+            Wish::Refuse(directive, refusal) => self.fail(&directive, &refusal, now),
+        }
+    }
+
+    fn refocus(
+        &mut self,
+        now: HubTime,
+        change: impl FnOnce(&mut FocusState) -> Vec<antiphon_domain::focus::FocusChange>,
+    ) {
+        let before = self.focus.view();
+        let changes = change(&mut self.focus);
+        let after = self.focus.view();
+        if after != before {
+            self.effects.push_back(Effect::Focus(after));
+        }
+        for change in changes {
+            if let Some(index) = self.interfaces.iter().position(|i| i.namespace() == change.interface) {
+                self.call(index, now, |interface, turn| interface.on_focus(change, turn));
+            }
+        }
+    }
+
+    fn find(&self, directive: &Directive) -> Option<(usize, When)> {
+        let header = &directive.header;
+        let index = self.interfaces.iter().position(|i| i.namespace() == header.namespace)?;
+        let known = self.interfaces[index].directives().iter().find(|known| known.name == header.name)?;
+        Some((index, known.when))
+    }
+
+    fn call<R>(
+        &mut self,
+        index: usize,
+        now: HubTime,
+        act: impl FnOnce(&mut dyn Interface, &mut Turn<'_>) -> R,
+    ) -> R {
+        let view = View { now, level: self.level, focus: &self.focus };
+        let interface = &mut self.interfaces[index];
+        let mut turn = Turn::new(view, interface.namespace(), &mut self.wishes);
+        act(interface.as_mut(), &mut turn)
+    }
+}

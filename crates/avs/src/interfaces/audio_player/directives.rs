@@ -1,0 +1,151 @@
+//! What AudioPlayer's directives make of the queue.
+
+use std::time::Duration;
+
+use antiphon_domain::focus::Channel;
+use serde_json::json;
+
+use super::payload::{self, Behaviour, Play};
+use super::stream::Stream;
+use super::{Arrived, AudioPlayer, NAMESPACE, forget};
+use crate::effect::{PlayerCommand, PlayerId};
+use crate::exception::Refusal;
+use crate::interfaces::Turn;
+use crate::message::{Directive, Event};
+
+/// More streams than this never wait in the queue.
+const QUEUE_LIMIT: usize = 100;
+/// So many messageIds of Plays are remembered, to refuse a repeated one.
+const SEEN_LIMIT: usize = 64;
+/// A preloaded stream is the one wanted when it begins this close to the wish (AVS Device SDK).
+const SAME_OFFSET: Duration = Duration::from_millis(10);
+
+impl AudioPlayer {
+    /// A Play has arrived: its turn may come later.
+    pub(super) fn arrive(&mut self, directive: &Directive, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let play = payload::play(directive)?;
+        let message_id = &directive.header.message_id;
+        if self.seen.contains(message_id) {
+            return Err(Refusal::unexpected("a Play with this messageId was here before"));
+        }
+        if self.queue.len() + self.arrived.len() >= QUEUE_LIMIT {
+            return Err(Refusal::internal("the queue is full"));
+        }
+        if self.seen.len() >= SEEN_LIMIT {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(message_id.clone());
+        self.last_id += 1;
+        let id = PlayerId(self.last_id);
+        // Fetched already while speech goes on before it, unless the queue has it, or it may be refused in its turn.
+        let prepared = play.behaviour == Behaviour::ReplaceAll
+            && play.expected_previous.is_none()
+            && self.preloaded(&play).is_none();
+        if prepared {
+            turn.player(PlayerCommand::Prepare { id, source: play.item.source.clone() });
+        }
+        self.arrived.push(Arrived { message_id: message_id.clone(), id, play, prepared });
+        Ok(())
+    }
+
+    /// A Play has its turn.
+    pub(super) fn play(&mut self, directive: &Directive, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let Some(Arrived { id, play, prepared, .. }) = self.take_arrived(directive) else {
+            return Err(Refusal::internal("this Play never arrived"));
+        };
+        if self.is_refused(&play) {
+            // Counts as handled; nothing is told about it.
+            forget(id, prepared, turn);
+            return Ok(());
+        }
+        let preloaded = match play.behaviour {
+            Behaviour::ReplaceAll => self.preloaded(&play).and_then(|index| self.queue.remove(index)),
+            _ => None,
+        };
+        let mut stream = Stream::new(id, play.item);
+        stream.prepared = prepared;
+        if let Some(old) = preloaded {
+            forget(id, prepared, turn);
+            stream.take_over(old);
+        }
+        match play.behaviour {
+            Behaviour::ReplaceAll => {
+                self.drop_queue(turn);
+                self.stop_current(turn);
+            }
+            Behaviour::ReplaceEnqueued => self.drop_queue(turn),
+            Behaviour::Enqueue => {}
+        }
+        self.queue.push_back(stream);
+        if self.current.is_none() {
+            self.begin_next(turn);
+        } else {
+            self.preload(turn);
+        }
+        Ok(())
+    }
+
+    /// Takes out the Play that a directive brought.
+    pub(super) fn take_arrived(&mut self, directive: &Directive) -> Option<Arrived> {
+        let index = self.arrived.iter().position(|play| play.message_id == directive.header.message_id)?;
+        Some(self.arrived.remove(index))
+    }
+
+    /// Whether a Play expects another stream before it than it finds.
+    fn is_refused(&self, play: &Play) -> bool {
+        let Some(expected) = &play.expected_previous else { return false };
+        let previous = match (self.queue.back(), &self.current) {
+            (Some(tail), _) => &tail.item.token,
+            (None, Some(current)) => &current.item.token,
+            (None, None) => &self.latest.0,
+        };
+        // The answer to the NearlyFinished of a stream that was stopped meanwhile would start the music again by itself.
+        let late = self.current.is_none() && self.stopped_on_purpose && play.behaviour == Behaviour::Enqueue;
+        previous != expected || late
+    }
+
+    /// Where in the queue the stream of a Play is being fetched already.
+    fn preloaded(&self, play: &Play) -> Option<usize> {
+        self.queue.iter().position(|queued| {
+            queued.prepared
+                && queued.failed.is_none()
+                && queued.item.audio_item_id == play.item.audio_item_id
+                && queued.item.end == play.item.end
+                && queued.item.offset.abs_diff(play.item.offset) <= SAME_OFFSET
+                && without_query(&queued.item.url) == without_query(&play.item.url)
+        })
+    }
+
+    /// ClearQueue.
+    pub(super) fn clear(&mut self, directive: &Directive, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let all = payload::clears_all(directive)?;
+        self.drop_queue(turn);
+        if all {
+            self.stop_current(turn);
+            turn.give_up_focus(Channel::Content);
+        }
+        turn.send(Event::new(NAMESPACE, "PlaybackQueueCleared", json!({})));
+        Ok(())
+    }
+
+    /// UpdateProgressReportInterval.
+    pub(super) fn update_interval(
+        &mut self,
+        directive: &Directive,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refusal> {
+        let interval = payload::interval(directive)?;
+        let now = turn.now();
+        if let Some(current) = self.current.as_mut().filter(|current| current.started) {
+            let position = current.position(now);
+            if current.item.progress.set_interval(interval, position) {
+                turn.send(current.event("ProgressReportIntervalUpdated", position));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(path, _)| path)
+}

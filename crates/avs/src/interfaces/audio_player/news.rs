@@ -1,0 +1,193 @@
+//! What the player and the focus channels say about the streams, and what is told about it.
+
+use antiphon_domain::HubTime;
+use antiphon_domain::focus::{Channel, Focus};
+use serde_json::json;
+use std::time::Duration;
+
+use super::progress::{Due, millis};
+use super::stream::{Phase, Stream};
+use super::{AudioPlayer, NAMESPACE, Rest, nearly_finished, start};
+use crate::effect::{PlayerCommand, PlayerId};
+use crate::exception::Refusal;
+use crate::interfaces::Turn;
+use crate::message::Event;
+use crate::signal::PlayerNews;
+
+impl AudioPlayer {
+    pub(super) fn on_news(&mut self, id: PlayerId, news: &PlayerNews, turn: &mut Turn<'_>) {
+        // A chained stream that sounds has the one before it behind itself, whatever order the news came in.
+        let successor = self.queue.front().is_some_and(|head| head.id == id && head.chained.is_some());
+        if successor && matches!(news, PlayerNews::Started { .. }) {
+            self.finish(turn);
+        }
+        if self.current.as_ref().is_some_and(|current| current.id == id) {
+            self.on_current(news, turn);
+        } else if let Some(index) = self.queue.iter().position(|queued| queued.id == id) {
+            self.on_queued(index, news, turn);
+        }
+    }
+
+    fn on_current(&mut self, news: &PlayerNews, turn: &mut Turn<'_>) {
+        let Some(current) = self.current.as_mut() else { return };
+        let now = turn.now();
+        match news {
+            PlayerNews::Started { at } | PlayerNews::Resumed { at } if !current.started => {
+                current.phase = Phase::Playing { at: *at, from: current.item.offset };
+                start(current, turn);
+                if current.buffered {
+                    nearly_finished(current, current.item.offset, turn);
+                }
+                self.tell_title(turn);
+                self.report_progress(turn);
+            }
+            PlayerNews::Buffered => {
+                current.buffered = true;
+                if current.started {
+                    nearly_finished(current, current.position(now), turn);
+                }
+            }
+            PlayerNews::Stalled { at } => {
+                if let Phase::Playing { .. } = current.phase {
+                    let offset = current.position(*at);
+                    current.phase = Phase::Stalled { offset };
+                    // Never twice in a row, not even around a pause.
+                    if current.stutter.is_none() {
+                        current.stutter = Some(*at);
+                        turn.send(current.event("PlaybackStutterStarted", offset));
+                    }
+                }
+            }
+            PlayerNews::Recovered { at } => {
+                if let Phase::Stalled { offset } = current.phase {
+                    current.phase = Phase::Playing { at: *at, from: offset };
+                    end_stutter(current, *at, offset, turn);
+                }
+            }
+            PlayerNews::Paused { offset } => {
+                if let Phase::Playing { .. } | Phase::Stalled { .. } = current.phase {
+                    current.phase = Phase::Paused { offset: *offset };
+                    turn.send(current.event("PlaybackPaused", *offset));
+                }
+            }
+            PlayerNews::Resumed { at } => {
+                if let Phase::Paused { offset } = current.phase {
+                    current.phase = Phase::Playing { at: *at, from: offset };
+                    turn.send(current.event("PlaybackResumed", offset));
+                    end_stutter(current, *at, offset, turn);
+                }
+            }
+            PlayerNews::Finished => self.finish(turn),
+            PlayerNews::Stopped { offset } => {
+                self.drop_queue(turn);
+                self.stopped_at(*offset, turn);
+                turn.give_up_focus(Channel::Content);
+            }
+            PlayerNews::Failed(error) => self.fail(error, turn),
+            PlayerNews::Unattached => {
+                if let Some(current) = self.current.take() {
+                    regret(&current, turn);
+                    let offset = current.item.offset;
+                    self.rests(current.item.token, Rest::Stopped, offset);
+                }
+                self.begin_next(turn);
+            }
+            PlayerNews::Attributes(attributes) => {
+                current.set_attributes(attributes.clone(), current.position(now));
+            }
+            PlayerNews::Title(title) => {
+                current.title.set(title);
+                self.tell_title(turn);
+            }
+            PlayerNews::Started { .. } => {}
+        }
+    }
+
+    fn on_queued(&mut self, index: usize, news: &PlayerNews, turn: &mut Turn<'_>) {
+        let queued = &mut self.queue[index];
+        match news {
+            PlayerNews::Buffered => queued.buffered = true,
+            PlayerNews::Attributes(attributes) => {
+                queued.set_attributes(attributes.clone(), queued.item.offset);
+            }
+            PlayerNews::Title(title) => queued.title.set(title),
+            // The current song is not disturbed by it.
+            PlayerNews::Failed(error) => queued.failed = Some(error.clone()),
+            PlayerNews::Unattached | PlayerNews::Stopped { .. } => {
+                if let Some(gone) = self.queue.remove(index) {
+                    if *news == PlayerNews::Unattached {
+                        regret(&gone, turn);
+                    }
+                }
+                self.preload(turn);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends the progress reports that are due.
+    pub(super) fn report_progress(&mut self, turn: &mut Turn<'_>) {
+        let Some(current) = self.current.as_mut() else { return };
+        let Phase::Playing { .. } = current.phase else { return };
+        let position = current.position(turn.now());
+        while let Some(due) = current.item.progress.take(position) {
+            turn.send(match due {
+                Due::Delay => current.event("ProgressReportDelayElapsed", position),
+                Due::Interval => current.event_with_reports("ProgressReportIntervalElapsed", position),
+            });
+        }
+    }
+
+    /// Tells the title when one waits and the stream sounds.
+    pub(super) fn tell_title(&mut self, turn: &mut Turn<'_>) {
+        let Some(current) = self.current.as_mut().filter(|current| current.started) else { return };
+        if let Some(title) = current.title.take(turn.now()) {
+            let payload = json!({ "token": current.item.token, "metadata": { "title": title } });
+            turn.send(Event::new(NAMESPACE, "StreamMetadataExtracted", payload));
+        }
+    }
+
+    /// Obeys the content channel: begin, pause, go on, or leave.
+    pub(super) fn on_focus_of_content(&mut self, focus: Focus, turn: &mut Turn<'_>) {
+        if focus == Focus::None {
+            return self.stop(turn);
+        }
+        let Some(current) = self.current.as_mut() else { return };
+        let id = current.id;
+        match focus {
+            Focus::Foreground | Focus::Ducked => {
+                if current.phase == Phase::Waiting {
+                    current.phase = Phase::Starting;
+                    turn.player(PlayerCommand::Play { id, after: None });
+                } else if current.held {
+                    current.held = false;
+                    turn.player(PlayerCommand::Resume { id });
+                }
+            }
+            Focus::Paused => {
+                // What a person paused is not ours to resume.
+                let sounds = !matches!(current.phase, Phase::Waiting | Phase::Paused { .. });
+                if sounds && !current.held {
+                    current.held = true;
+                    turn.player(PlayerCommand::Pause { id });
+                }
+            }
+            Focus::None => {}
+        }
+    }
+}
+
+fn end_stutter(stream: &mut Stream, at: HubTime, offset: Duration, turn: &mut Turn<'_>) {
+    if let Some(since) = stream.stutter.take() {
+        let mut event = stream.event("PlaybackStutterFinished", offset);
+        event.payload["stutterDurationInMilliseconds"] = json!(millis(at.since(since)));
+        turn.send(event);
+    }
+}
+
+/// An attachment that is not there is the directive's fault, not the player's.
+fn regret(stream: &Stream, turn: &mut Turn<'_>) {
+    if let Some(raw) = &stream.item.raw {
+        turn.regret(raw, &Refusal::unexpected("the attachment is not there"));
+    }
+}

@@ -1,0 +1,148 @@
+//! The AVS interfaces: one trait, one file each, one list.
+//!
+//! An interface owns what its part of the protocol must remember. The device machine drives it: directives whose turn
+//! it is, the world's signals, changes of focus, its deadline. It answers with wishes put on the [`Turn`].
+
+pub mod audio_player;
+mod declared;
+mod interaction_model;
+mod speaker;
+mod system;
+mod turn;
+
+use std::fmt::Debug;
+
+use antiphon_domain::HubTime;
+use antiphon_domain::focus::FocusChange;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::device::DeviceConfig;
+use crate::exception::Refusal;
+use crate::message::{ContextEntry, Directive};
+use crate::sequencer::Policy;
+use crate::signal::Signal;
+
+pub(crate) use turn::Wish;
+pub use turn::{Turn, View};
+
+/// Every interface of a device. A new one is a line here.
+pub(crate) fn all(config: &DeviceConfig) -> Vec<Box<dyn Interface>> {
+    vec![
+        Box::new(system::System::new(config)),
+        Box::new(speaker::Speaker),
+        Box::new(audio_player::AudioPlayer::new(config)),
+        Box::new(interaction_model::InteractionModel),
+        Box::new(declared::ALEXA),
+        Box::new(declared::API_GATEWAY),
+    ]
+}
+
+/// When a directive is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// As soon as it arrives, ahead of whatever waits.
+    OnArrival,
+    /// When the mediums it uses are free.
+    InTurn(Policy),
+}
+
+/// One directive an interface knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its name.
+    pub name: &'static str,
+    /// When it is carried out.
+    pub when: When,
+}
+
+impl Known {
+    /// A directive carried out on arrival.
+    pub const fn on_arrival(name: &'static str) -> Self {
+        Self { name, when: When::OnArrival }
+    }
+
+    /// A directive carried out in turn.
+    pub const fn in_turn(name: &'static str, policy: Policy) -> Self {
+        Self { name, when: When::InTurn(policy) }
+    }
+}
+
+/// How far a directive got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handling {
+    /// Done.
+    Done,
+    /// Only a blocking directive: it holds its mediums until [`Turn::complete`].
+    Running,
+}
+
+/// One AVS interface of one device.
+pub trait Interface: Debug + Send {
+    /// Its name on the wire.
+    fn namespace(&self) -> &'static str;
+
+    /// The version declared.
+    fn version(&self) -> &'static str;
+
+    /// The `configurations` of its capability object.
+    fn configurations(&self) -> Option<Value> {
+        None
+    }
+
+    /// The directives it knows; any other of its namespace is refused by the device.
+    fn directives(&self) -> &'static [Known] {
+        &[]
+    }
+
+    /// A directive has arrived whose turn may come later: validate, start fetching. Refused here, it never gets a turn.
+    fn on_arrival(&mut self, _directive: &Directive, _turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Carries a directive out, or says why not and changes nothing.
+    fn on_directive(&mut self, directive: &Directive, turn: &mut Turn<'_>) -> Result<Handling, Refusal>;
+
+    /// A directive that arrived will get no turn, or is to be given up where it stands.
+    fn on_cancel(&mut self, _directive: &Directive, _turn: &mut Turn<'_>) {}
+
+    /// News from the world; each interface sees all of it.
+    fn on_signal(&mut self, _signal: &Signal, _turn: &mut Turn<'_>) {}
+
+    /// The connection came up (synchronised) or went.
+    fn on_connection(&mut self, _up: bool, _turn: &mut Turn<'_>) {}
+
+    /// What this interface must do on a channel it holds, or held.
+    fn on_focus(&mut self, _change: FocusChange, _turn: &mut Turn<'_>) {}
+
+    /// When it wants to be woken.
+    fn deadline(&self) -> Option<HubTime> {
+        None
+    }
+
+    /// Its deadline has come, or another one's: it looks at the time itself.
+    fn on_deadline(&mut self, _turn: &mut Turn<'_>) {}
+
+    /// Its entry in a context.
+    fn context(&self, _view: &View<'_>) -> Option<ContextEntry> {
+        None
+    }
+
+    /// Its settings as `System.StateReport` lists them.
+    fn settings(&self) -> Vec<ContextEntry> {
+        Vec::new()
+    }
+}
+
+/// Reads a payload; whatever does not fit is the peer's fault.
+fn payload<T: DeserializeOwned>(directive: &Directive) -> Result<T, Refusal> {
+    serde_json::from_str(directive.payload.get()).map_err(|error| Refusal::unexpected(error.to_string()))
+}
+
+/// A directive listed in `directives()` that `on_directive` does not carry out would be our own mistake.
+fn unlisted(directive: &Directive) -> Refusal {
+    Refusal::unsupported(format!(
+        "{}.{} is not known here",
+        directive.header.namespace, directive.header.name
+    ))
+}

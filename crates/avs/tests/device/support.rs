@@ -1,0 +1,152 @@
+//! A device on a virtual clock, and its effects as short lines.
+
+use std::time::Duration;
+
+use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
+use antiphon_avs::effect::{Effect, PlayerCommand, PlayerId};
+use antiphon_avs::message::{Directive, Event, Header, StreamId};
+use antiphon_avs::signal::{PlayerNews, Signal};
+use antiphon_domain::HubTime;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use crate::catalogue::check;
+
+pub struct Bench {
+    pub device: Device,
+    pub now: HubTime,
+    messages: u32,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self::with(DeviceConfig::default())
+    }
+
+    pub fn with(config: DeviceConfig) -> Self {
+        let now = HubTime::EPOCH + Duration::from_secs(1000);
+        Self { device: Device::new(config), now, messages: 0 }
+    }
+
+    pub fn input(&mut self, input: DeviceInput) -> Vec<Effect> {
+        self.device.handle_input(input, self.now);
+        let mut effects = Vec::new();
+        while let Some(effect) = self.device.poll_output() {
+            if let Effect::Send(event) = &effect {
+                check(event);
+            }
+            effects.push(effect);
+        }
+        check(&self.device.synchronize_state(self.now));
+        effects
+    }
+
+    /// A directive without a dialog, with a fresh messageId.
+    pub fn directive(&mut self, name: &str, payload: Value) -> Vec<String> {
+        self.messages += 1;
+        let directive = directive(name, &format!("m{}", self.messages), None, payload);
+        lines(&self.input(DeviceInput::Directive(directive)))
+    }
+
+    /// The same in a dialog.
+    pub fn in_dialog(&mut self, dialog: &str, name: &str, payload: Value) -> Vec<String> {
+        self.messages += 1;
+        let directive = directive(name, &format!("m{}", self.messages), Some(dialog), payload);
+        lines(&self.input(DeviceInput::Directive(directive)))
+    }
+
+    pub fn signal(&mut self, signal: Signal) -> Vec<String> {
+        lines(&self.input(DeviceInput::Signal(signal)))
+    }
+
+    pub fn news(&mut self, id: u64, news: PlayerNews) -> Vec<String> {
+        self.signal(Signal::Player(PlayerId(id), news))
+    }
+
+    pub fn started(&mut self, id: u64) -> Vec<String> {
+        let at = self.now;
+        self.news(id, PlayerNews::Started { at })
+    }
+
+    /// Lets `ms` pass, waking the device exactly at its deadlines; collects what it does.
+    pub fn pass(&mut self, ms: u64) -> Vec<String> {
+        let end = self.now + Duration::from_millis(ms);
+        let mut done = Vec::new();
+        while let Some(due) = self.device.deadline().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            let before = self.device.deadline();
+            done.extend(lines(&self.input(DeviceInput::Timeout)));
+            assert_ne!(self.device.deadline(), before, "a deadline that stays is a busy loop");
+        }
+        self.now = end;
+        done
+    }
+
+    /// `token@offset ACTIVITY` of the context.
+    pub fn state(&self) -> String {
+        let context = self.device.context(self.now);
+        let entry = context.iter().find(|entry| entry.header.name == "PlaybackState").unwrap();
+        let state = &entry.payload;
+        format!(
+            "{}@{} {}",
+            state["token"].as_str().unwrap(),
+            state["offsetInMilliseconds"],
+            state["playerActivity"].as_str().unwrap()
+        )
+    }
+}
+
+/// A directive; `name` is `Namespace.Name`.
+pub fn directive(name: &str, message_id: &str, dialog: Option<&str>, payload: Value) -> Directive {
+    raw_directive(name, message_id, dialog, to_raw_value(&payload).unwrap())
+}
+
+pub fn raw_directive(
+    name: &str,
+    message_id: &str,
+    dialog: Option<&str>,
+    payload: Box<RawValue>,
+) -> Directive {
+    let (namespace, name) = name.rsplit_once('.').unwrap();
+    let mut header = Header::new(namespace, name);
+    header.message_id = message_id.into();
+    header.dialog_request_id = dialog.map(Into::into);
+    let raw = json!({ "directive": { "header": header, "payload": &payload } }).to_string();
+    Directive { header, payload, raw, stream: StreamId(7) }
+}
+
+pub fn lines(effects: &[Effect]) -> Vec<String> {
+    effects.iter().map(line).collect()
+}
+
+fn line(effect: &Effect) -> String {
+    match effect {
+        Effect::Send(event) => event_line(event),
+        Effect::ChangeLevel(command) => format!("{command:?}"),
+        Effect::Player(command) => match command {
+            PlayerCommand::Prepare { id, .. } => format!("prepare {}", id.0),
+            PlayerCommand::Play { id, after: None } => format!("play {}", id.0),
+            PlayerCommand::Play { id, after: Some(after) } => format!("play {} after {}", id.0, after.0),
+            PlayerCommand::Pause { id } => format!("pause {}", id.0),
+            PlayerCommand::Resume { id } => format!("resume {}", id.0),
+            PlayerCommand::Stop { id } => format!("stop {}", id.0),
+        },
+        Effect::Focus(view) => {
+            use antiphon_domain::focus::Channel;
+            format!("content {:?}", view.of(Channel::Content))
+        }
+        Effect::Store { key, value } => format!("store {key} {value}"),
+    }
+}
+
+fn event_line(event: &Event) -> String {
+    let payload = &event.payload;
+    let name = &event.header.name;
+    if name == "ExceptionEncountered" {
+        return format!("! {}", payload["error"]["type"].as_str().unwrap());
+    }
+    match (payload.get("token"), payload.get("offsetInMilliseconds")) {
+        (Some(token), Some(offset)) => format!("{name} {}@{offset}", token.as_str().unwrap()),
+        _ => format!("{name} {payload}"),
+    }
+}

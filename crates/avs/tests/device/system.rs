@@ -1,0 +1,111 @@
+//! System 2.0, and what the device machine answers to what it cannot carry out.
+
+use std::time::Duration;
+
+use antiphon_avs::device::{DeviceConfig, DeviceInput};
+use antiphon_avs::effect::Effect;
+use antiphon_avs::signal::Signal;
+use serde_json::json;
+
+use crate::support::{Bench, lines};
+
+fn told_firmware() -> DeviceConfig {
+    let mut config = DeviceConfig::default();
+    config.stored.insert("system.firmware".into(), json!(1));
+    config
+}
+
+#[test]
+fn the_raw_text_comes_back_with_an_exception() {
+    let mut bench = Bench::new();
+    let effects =
+        bench.input(DeviceInput::Unparsable { raw: "{\"directive\":".into(), why: "cut short".into() });
+    let [Effect::Send(event)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(
+        event.payload,
+        json!({
+            "unparsedDirective": "{\"directive\":",
+            "error": { "type": "UNEXPECTED_INFORMATION_RECEIVED", "message": "cut short" },
+        })
+    );
+    assert_eq!(event.context, Some(Vec::new()));
+}
+
+#[test]
+fn an_error_body_is_no_directive() {
+    let mut bench = Bench::new();
+    assert!(bench.directive("System.Exception", json!({ "code": "INVALID_REQUEST_EXCEPTION" })).is_empty());
+    assert_eq!(bench.directive("System.SetEndpoint", json!({})), ["! UNSUPPORTED_OPERATION"]);
+}
+
+#[test]
+fn inactivity_is_reported_each_hour() {
+    let mut bench = Bench::with(told_firmware());
+    assert!(bench.input(DeviceInput::Connected).is_empty());
+    assert!(bench.pass(3_599_999).is_empty());
+    assert_eq!(bench.pass(1), ["UserInactivityReport {\"inactiveTimeInSeconds\":3600}"]);
+    assert_eq!(bench.pass(3_600_000), ["UserInactivityReport {\"inactiveTimeInSeconds\":7200}"]);
+    bench.pass(1_800_000);
+    assert!(bench.directive("System.ResetUserInactivity", json!({})).is_empty());
+    assert!(bench.pass(3_599_999).is_empty());
+    bench.signal(Signal::UserActivity);
+    assert!(bench.pass(3_599_999).is_empty());
+    // Offline nothing is said, and one report tells a long silence.
+    bench.input(DeviceInput::Disconnected);
+    assert!(bench.pass(7_200_000).is_empty());
+    bench.input(DeviceInput::Connected);
+    bench.now = bench.now + Duration::from_secs(10 * 3600);
+    assert_eq!(lines(&bench.input(DeviceInput::Timeout)).len(), 1);
+    assert!(bench.pass(0).is_empty());
+}
+
+#[test]
+fn software_is_told_when_it_changed_and_when_asked() {
+    let info = "SoftwareInfo {\"firmwareVersion\":\"1\"}";
+    let mut bench = Bench::new();
+    assert_eq!(lines(&bench.input(DeviceInput::Connected)), [info, "store system.firmware 1"]);
+    bench.input(DeviceInput::Disconnected);
+    assert!(bench.input(DeviceInput::Connected).is_empty());
+    assert_eq!(bench.directive("System.ReportSoftwareInfo", json!({})), [info]);
+
+    let mut bench = Bench::with(told_firmware());
+    assert!(bench.input(DeviceInput::Connected).is_empty());
+}
+
+#[test]
+fn locales_and_time_zone_are_settings() {
+    let mut config = DeviceConfig::default();
+    config.locale_combinations = vec![vec!["en-US".into(), "es-US".into()]];
+    let mut bench = Bench::with(config.clone());
+    assert_eq!(
+        bench.directive("System.SetLocales", json!({ "locales": ["de-DE"] })),
+        ["store system.locales [\"de-DE\"]", "LocalesReport {\"locales\":[\"de-DE\"]}"]
+    );
+    for bad in
+        [json!({}), json!({ "locales": [] }), json!({ "locales": ["xx-XX"] }), json!({ "locales": "de-DE" })]
+    {
+        assert_eq!(bench.directive("System.SetLocales", bad), ["! UNEXPECTED_INFORMATION_RECEIVED"]);
+    }
+    let reversed = json!({ "locales": ["es-US", "en-US"] });
+    assert_eq!(bench.directive("System.SetLocales", reversed), ["! UNEXPECTED_INFORMATION_RECEIVED"]);
+    assert_eq!(
+        bench.directive("System.SetTimeZone", json!({ "timeZone": "Europe/Berlin" })),
+        ["store system.time_zone \"Europe/Berlin\"", "TimeZoneReport {\"timeZone\":\"Europe/Berlin\"}"]
+    );
+    for bad in [json!({}), json!({ "timeZone": "" }), json!({ "timeZone": "no such; zone" })] {
+        assert_eq!(bench.directive("System.SetTimeZone", bad), ["! UNEXPECTED_INFORMATION_RECEIVED"]);
+    }
+    assert_eq!(
+        bench.signal(Signal::TimeZone("UTC".into())),
+        ["store system.time_zone \"UTC\"", "TimeZoneChanged {\"timeZone\":\"UTC\"}"]
+    );
+    let combination = vec!["en-US".to_owned(), "es-US".to_owned()];
+    assert_eq!(bench.signal(Signal::Locales(combination)).len(), 2);
+    let report = bench.directive("System.ReportState", json!({}));
+    assert!(report[0].contains("es-US") && report[0].contains("UTC"), "{report:?}");
+
+    // What was stored is in force after a restart.
+    config.stored.insert("system.locales".into(), json!(["fr-FR"]));
+    let mut bench = Bench::with(config);
+    assert!(bench.directive("System.ReportState", json!({}))[0].contains("fr-FR"));
+}
