@@ -1,4 +1,4 @@
-//! Owns the AVS message catalogue (`catalogue/*.json`): which events, directives and context states exist and what
+//! Owns the AVS message catalogue (`catalogue/*.json`): which events and context states exist and what
 //! their payloads must look like. Loaded once at start; pure afterwards.
 
 use std::collections::HashMap;
@@ -23,7 +23,6 @@ pub(crate) struct EventRule {
 pub(crate) struct Catalogue {
     events: HashMap<(String, String), EventRule>,
     states: HashMap<(String, String), Schema>,
-    directives: HashMap<(String, String), Schema>,
 }
 
 impl Catalogue {
@@ -42,7 +41,7 @@ impl Catalogue {
 
     fn add(&mut self, interface: &Value) -> Result<(), Error> {
         let namespace = interface["namespace"].as_str().unwrap_or_default();
-        for group in ["events", "directives", "context"] {
+        for group in ["events", "context"] {
             for message in list(interface, group) {
                 let name = message["name"].as_str().unwrap_or_default();
                 let payload = Schema::compile(&message["payload"])
@@ -53,7 +52,6 @@ impl Catalogue {
                         let requires_context = message["requires_context"] == true;
                         self.events.insert(key, EventRule { payload, requires_context });
                     }
-                    "directives" => drop(self.directives.insert(key, payload)),
                     _ => drop(self.states.insert(key, payload)),
                 }
             }
@@ -67,10 +65,6 @@ impl Catalogue {
 
     pub(crate) fn state(&self, namespace: &str, name: &str) -> Option<&Schema> {
         self.states.get(&(namespace.to_owned(), name.to_owned()))
-    }
-
-    pub(crate) fn directive(&self, namespace: &str, name: &str) -> Option<&Schema> {
-        self.directives.get(&(namespace.to_owned(), name.to_owned()))
     }
 
     /// The context states which exist, as (namespace, name).
@@ -93,7 +87,6 @@ mod tests {
         assert!(catalogue.event("Speaker", "VolumeChanged").is_some());
         assert!(catalogue.event("System", "SynchronizeState").unwrap().requires_context);
         assert!(catalogue.state("AudioPlayer", "PlaybackState").is_some());
-        assert!(catalogue.directive("AudioPlayer", "Play").is_some());
         assert!(catalogue.events.len() > 60 && catalogue.states().count() >= 8);
     }
 }

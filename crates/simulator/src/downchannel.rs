@@ -45,7 +45,7 @@ pub(crate) async fn serve(
             },
             () = idle => {
                 beats += 1;
-                emitter.keep_alive(beats % 2 == 0).await
+                emitter.keep_alive(beats.is_multiple_of(2)).await
             }
             () = emitter.closed() => Err(Gone),
         };

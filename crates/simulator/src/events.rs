@@ -177,10 +177,9 @@ fn judge(link: &Link, dsn: &str, message: &Value, faults: &mut Vec<String>) {
     }
     let declared = link.shared.lock().device(dsn).declared.clone();
     strict::check_message(message, &link.shared.catalogue, declared.as_ref(), faults);
-    if let Some(id) = message["event"]["header"]["messageId"].as_str() {
-        if link.shared.lock().device(dsn).message_ids.contains(id) {
-            faults.push(format!("messageId {id} was used before"));
-        }
+    let id = message["event"]["header"]["messageId"].as_str().unwrap_or_default();
+    if link.shared.lock().device(dsn).message_ids.contains(id) {
+        faults.push(format!("messageId {id} was used before"));
     }
 }
 
@@ -204,9 +203,8 @@ fn order(link: &Link, dsn: &str, title: &str, faults: &mut Vec<String>) {
             }
         }
         "System.SynchronizeState" => {
-            if link.shared.options.require_declaration && declared.is_none() {
-                faults.push("before any capabilities were declared".to_owned());
-            }
+            let undeclared = link.shared.options.require_declaration && declared.is_none();
+            faults.extend(undeclared.then(|| "before any capabilities were declared".to_owned()));
         }
         _ if !progress.synchronised => faults.push("before SynchronizeState".to_owned()),
         _ => {}

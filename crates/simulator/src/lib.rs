@@ -5,6 +5,8 @@
 //! judges every event strictly and keeps a transcript; it sends any directive to any device; it injects faults while
 //! running. It shares no code with the client crates: two readings of one protocol check each other.
 
+mod act;
+mod admin;
 mod answers;
 mod ca;
 mod catalogue;

@@ -148,7 +148,13 @@ impl Lwa {
         }
         let device_code = random();
         let user_code: String = random().chars().take(6).collect::<String>().to_ascii_uppercase();
-        let pair = Pair { user_code: user_code.clone(), dsn, made: now, last_poll: None, approved: false };
+        let pair = Pair {
+            user_code: user_code.clone(),
+            dsn,
+            made: now,
+            last_poll: None,
+            approved: options.approve_all,
+        };
         self.pairs.insert(device_code.clone(), pair);
         let body = json!({
             "user_code": user_code,

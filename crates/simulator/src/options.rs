@@ -32,6 +32,8 @@ pub struct Options {
     pub code_lifetime: Duration,
     /// Least time between two polls with one device code; whole seconds (LWA sample: 30 s, here 5 s).
     pub code_interval: Duration,
+    /// Approve every code pair as soon as it is made.
+    pub approve_all: bool,
     /// Idle time of a downchannel after which a bare delimiter line is sent.
     pub keep_alive: Duration,
     /// Age at which a connection is sent GOAWAY (service: about 60 min); `None` never.
@@ -72,6 +74,7 @@ impl Options {
             token_lifetime: Duration::from_secs(3600),
             code_lifetime: Duration::from_secs(600),
             code_interval: Duration::from_secs(5),
+            approve_all: false,
             keep_alive: Duration::from_secs(30),
             max_age: Some(Duration::from_secs(3600)),
             synchronise_within: Some(Duration::from_secs(10)),

@@ -8,21 +8,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::answers::{Answer, Attachment, Outgoing, Script};
 use crate::catalogue::Catalogue;
-use crate::downchannel::Down;
 use crate::faults::{Fault, take};
 use crate::options::Options;
 use crate::state::{Control, Device, Shared};
 use crate::transcript::{Connection, Counts, DeviceView, Entry, Violation};
-use crate::{Error, ca, connection, emit, skills};
-
-/// Longest wait for a directive to be written.
-const WRITE_LIMIT: Duration = Duration::from_secs(30);
+use crate::{Error, act, admin, ca, connection};
 
 /// A running simulator. All methods may be called from any task.
 pub struct Simulator {
@@ -43,6 +39,10 @@ impl Simulator {
         let shared = Arc::new(Shared::new(options.clone(), catalogue, options.listen, options.admin));
         let mut tasks = JoinSet::new();
         tasks.spawn(serve_gateway(shared.clone(), gateway, TlsAcceptor::from(tls)));
+        tasks.spawn(admin::serve(shared.clone(), admin));
+        if options.make_media {
+            tasks.spawn(make_media(shared.clone()));
+        }
         tracing::info!(gateway = %options.listen, admin = %options.admin, "simulator started");
         Ok(Self { shared, ca_file, tasks })
     }
@@ -88,7 +88,7 @@ impl Simulator {
 
     /// Writes a directive to the device's newest downchannel; the moment its last byte was given to HTTP/2.
     pub async fn send(&self, who: &str, outgoing: Outgoing) -> Result<Instant, Error> {
-        send(&self.shared, who, outgoing).await
+        act::send(&self.shared, who, outgoing).await
     }
 
     /// As `send`, with the whole `{"directive":…}` as JSON, valid or not.
@@ -103,7 +103,7 @@ impl Simulator {
 
     /// Understands a sentence (see the grammar in the README) and sends what the cloud would; the titles sent.
     pub async fn say(&self, who: &str, sentence: &str) -> Result<Vec<String>, Error> {
-        say(&self.shared, who, sentence).await
+        act::say(&self.shared, who, sentence).await
     }
 
     /// Prepares the answer to the next event of this kind from this device, instead of the usual one.
@@ -235,17 +235,17 @@ impl Simulator {
 
     /// Injects a fault for one device, by DSN or name.
     pub fn inject(&self, who: &str, fault: &Fault) -> Result<(), Error> {
-        inject(&self.shared, who, fault)
+        act::inject(&self.shared, who, fault)
     }
 
     /// Injects a fault for every device, and for connections and token requests whoever makes them.
     pub fn inject_all(&self, fault: &Fault) {
-        inject_all(&self.shared, fault);
+        act::inject_all(&self.shared, fault);
     }
 
     /// Approves a pending user code, as a person would on the linking page; the DSN it links.
     pub fn approve(&self, user_code: &str) -> Result<String, Error> {
-        approve(&self.shared, user_code)
+        act::approve(&self.shared, user_code)
     }
 
     /// Pending user codes with their DSNs.
@@ -262,7 +262,7 @@ impl Simulator {
     pub async fn stop(mut self) {
         // Set once; a second stop cannot happen, since this one takes the simulator.
         let _ = self.shared.closing.set(());
-        each_control(&self.shared, Control::GoAway);
+        act::each_control(&self.shared, Control::GoAway);
         let limit = Instant::now() + Duration::from_secs(2);
         while Instant::now() < limit && self.devices().iter().any(|device| device.connections > 0) {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -273,6 +273,15 @@ impl Simulator {
     /// Ends at once, as a killed process would: sockets are simply gone.
     pub async fn kill(mut self) {
         self.tasks.shutdown().await;
+    }
+}
+
+/// Makes the demo tracks, so that the first `play demo` need not wait.
+async fn make_media(shared: Arc<Shared>) {
+    for name in ["demo-1.mp3", "demo-2.mp3", "demo-3.mp3", "tone-440.mp3"] {
+        if let Some(Err(error)) = shared.tracks.track(name).await {
+            tracing::warn!(%error, "track not made");
+        }
     }
 }
 
@@ -310,117 +319,4 @@ async fn serve_gateway(shared: Arc<Shared>, listener: TcpListener, tls: TlsAccep
 fn refuse(tcp: &TcpStream) {
     // Without the option the close is an ordinary one, which refuses as well.
     let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
-}
-
-fn dsn_of(shared: &Shared, who: &str) -> Result<String, Error> {
-    let state = shared.lock();
-    state.find(who).map(|device| device.dsn.to_string()).ok_or_else(|| Error::UnknownDevice(who.to_owned()))
-}
-
-/// See `Simulator::send`.
-pub(crate) async fn send(shared: &Shared, who: &str, outgoing: Outgoing) -> Result<Instant, Error> {
-    let dsn = dsn_of(shared, who)?;
-    let (told, written) = oneshot::channel();
-    {
-        let mut state = shared.lock();
-        let none = || Error::NoDownchannel(dsn.clone());
-        let down = state.device(&dsn).newest().ok_or_else(none)?;
-        down.sender.send(Down::Directive(Box::new(outgoing), Some(told))).map_err(|_| none())?;
-    }
-    match tokio::time::timeout(WRITE_LIMIT, written).await {
-        Ok(Ok(at)) => Ok(at),
-        Ok(Err(_)) | Err(_) => Err(Error::Gone(dsn)),
-    }
-}
-
-/// See `Simulator::say`.
-pub(crate) async fn say(shared: &Shared, who: &str, sentence: &str) -> Result<Vec<String>, Error> {
-    let dsn = dsn_of(shared, who)?;
-    let mut titles = Vec::new();
-    for outgoing in skills::directives(shared, &dsn, sentence).await? {
-        titles.push(outgoing.title());
-        send(shared, &dsn, outgoing).await?;
-    }
-    Ok(titles)
-}
-
-/// See `Simulator::approve`.
-pub(crate) fn approve(shared: &Shared, user_code: &str) -> Result<String, Error> {
-    let dsn = shared.lock().lwa.approve(user_code, Instant::now(), &shared.options);
-    dsn.ok_or_else(|| Error::UnknownCode(user_code.to_owned()))
-}
-
-/// See `Simulator::inject`.
-pub(crate) fn inject(shared: &Shared, who: &str, fault: &Fault) -> Result<(), Error> {
-    let dsn = dsn_of(shared, who)?;
-    tracing::info!(dsn, ?fault, "fault injected");
-    let mut state = shared.lock();
-    match fault {
-        Fault::ExpireToken => state.lwa.expire(&dsn, Instant::now()),
-        Fault::Revoke => state.lwa.revoke(&dsn, Instant::now()),
-        _ => {}
-    }
-    let device = state.device(&dsn);
-    device.armed.arm(fault);
-    let control = match fault {
-        Fault::GoAway => Some(Control::GoAway),
-        Fault::TcpReset => Some(Control::TcpReset),
-        Fault::HalfClose => Some(Control::HalfClose),
-        Fault::Silence => Some(Control::Silence),
-        _ => None,
-    };
-    if let Some(control) = control {
-        for connection in device.controls.values() {
-            // A connection that has just ended needs no fault.
-            let _ = connection.send(control);
-        }
-    }
-    let orders = match fault {
-        Fault::EndDownchannel => vec![Down::End],
-        Fault::ResetDownchannel => vec![Down::Reset],
-        Fault::MalformedPart => emit::malformed().into_iter().map(Down::Raw).collect(),
-        Fault::OversizedPart(bytes) => vec![Down::Raw(emit::oversized(*bytes))],
-        _ => Vec::new(),
-    };
-    if let Some(down) = device.newest() {
-        for order in orders {
-            let _ = down.sender.send(order);
-        }
-    }
-    Ok(())
-}
-
-/// See `Simulator::inject_all`.
-pub(crate) fn inject_all(shared: &Shared, fault: &Fault) {
-    let devices: Vec<String> = {
-        let mut state = shared.lock();
-        match fault {
-            Fault::Refuse(count) => {
-                state.refuse = *count;
-                return;
-            }
-            Fault::Lwa(error, count) => {
-                let error = std::iter::repeat_n(error.clone(), (*count).min(10_000) as usize);
-                state.lwa_errors.extend(error);
-                return;
-            }
-            Fault::Clear => {
-                state.refuse = 0;
-                state.lwa_errors.clear();
-            }
-            _ => {}
-        }
-        state.devices.keys().cloned().collect()
-    };
-    for dsn in devices {
-        // Devices are never removed, so each is still there.
-        let _ = inject(shared, &dsn, fault);
-    }
-}
-
-fn each_control(shared: &Shared, control: Control) {
-    let state = shared.lock();
-    for connection in state.devices.values().flat_map(|device| device.controls.values()) {
-        let _ = connection.send(control);
-    }
 }

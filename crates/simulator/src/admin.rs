@@ -1,0 +1,208 @@
+//! Owns the plain HTTP/1.1 port: media, and the admin API by which people and scripts drive a running simulator.
+//! WHO is a DSN or a friendly name in any case; answers are JSON, errors `{"error":…}` with 400 or 404.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /` | | a short guide |
+//! | `GET /devices`, `GET /devices/WHO` | | devices with counts, levels, interfaces |
+//! | `GET /devices/WHO/transcript?from=N&wait=MS` | | entries from index N on; waits up to MS for an event |
+//! | `POST /devices/WHO/say` | a sentence | `{"sent":[titles],"mark":index}` |
+//! | `POST /devices/WHO/directive` | `{"directive":…}`, optional `"attachments":[{"id","base64"}]` | `{"mark":index}` |
+//! | `POST /devices/WHO/fault`, `POST /fault` (all) | a fault's spelling | `{}` |
+//! | `GET /codes`, `POST /approve` | a user code | pending codes; the DSN linked |
+//! | `GET /violations` | | all so far |
+//! | `GET /media/NAME` | | see `media` |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::answers::{Attachment, Outgoing};
+use crate::media::serve::{Payload, text};
+use crate::state::{Device, Shared};
+use crate::transcript::{Direction, Entry};
+use crate::{Error, act, form, media};
+
+/// Longest body taken, bytes.
+const MAX_BODY: usize = 16 << 20;
+/// Longest `wait`.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+const GUIDE: &str = "antiphon simulator
+
+  antiphon-simulator devices
+  antiphon-simulator say NAME \"set volume to 5\"
+  antiphon-simulator transcript NAME
+
+Media: /media/demo-1.mp3 to demo-3.mp3, /media/tone-440.mp3 (any frequency; .aac .m4a .opus .ogg .flac .wav)
+Failing media: /media/404 /media/500 /media/stall /media/garbage
+";
+
+/// Serves the port until dropped.
+pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
+    let mut connections: JoinSet<()> = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((tcp, _)) => {
+                    // Only slower without it.
+                    let _ = tcp.set_nodelay(true);
+                    let shared = shared.clone();
+                    connections.spawn(async move {
+                        let service = service_fn(move |request| answer(shared.clone(), request));
+                        let connection = hyper::server::conn::http1::Builder::new()
+                            .serve_connection(TokioIo::new(tcp), service);
+                        if let Err(error) = connection.await {
+                            tracing::debug!(%error, "admin connection ended");
+                        }
+                    });
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Payload>, Infallible> {
+    let (head, body) = request.into_parts();
+    if head.method == Method::POST && head.headers.contains_key(header::ORIGIN) {
+        // A page in somebody's browser has no business here.
+        return Ok(text(StatusCode::FORBIDDEN, "not from a browser\n"));
+    }
+    let path: Option<Vec<String>> =
+        head.uri.path().split('/').filter(|word| !word.is_empty()).map(form::decode).collect();
+    let path = path.unwrap_or_default();
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    if let (&Method::GET | &Method::HEAD, ["media", name]) = (&head.method, &path[..]) {
+        return Ok(media::serve::serve(&shared.tracks, name, &head.headers).await);
+    }
+    let body = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "too long\n")),
+    };
+    let query = head.uri.query().and_then(form::parse).unwrap_or_default();
+    let number = |name: &str| query.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let done = match (&head.method, &path[..]) {
+        (&Method::GET, []) => return Ok(text(StatusCode::OK, GUIDE)),
+        (&Method::GET, ["devices"]) => {
+            Ok(json!(shared.lock().devices.values().map(Device::view).collect::<Vec<_>>()))
+        }
+        (&Method::GET, ["devices", who]) => device(&shared, who, |device| json!(device.view())),
+        (&Method::GET, ["devices", who, "transcript"]) => {
+            let wait = Duration::from_millis(number("wait")).min(MAX_WAIT);
+            transcript(&shared, who, number("from"), wait).await
+        }
+        (&Method::POST, ["devices", who, "say"]) => say(&shared, who, &body).await,
+        (&Method::POST, ["devices", who, "directive"]) => directive(&shared, who, &body).await,
+        (&Method::POST, ["devices", who, "fault"]) => words(&body)
+            .and_then(|words| words.parse())
+            .and_then(|fault| act::inject(&shared, who, &fault))
+            .map(|()| json!({})),
+        (&Method::POST, ["fault"]) => words(&body).and_then(|words| words.parse()).map(|fault| {
+            act::inject_all(&shared, &fault);
+            json!({})
+        }),
+        (&Method::GET, ["codes"]) => {
+            let pending = shared.lock().lwa.pending();
+            Ok(pending.iter().map(|(code, dsn)| json!({ "user_code": code, "dsn": dsn })).collect())
+        }
+        (&Method::POST, ["approve"]) => {
+            words(&body).and_then(|code| act::approve(&shared, &code)).map(|dsn| json!({ "dsn": dsn }))
+        }
+        (&Method::GET, ["violations"]) => Ok(json!(shared.lock().violations)),
+        _ => return Ok(text(StatusCode::NOT_FOUND, "no such path; GET / tells which there are\n")),
+    };
+    Ok(match done {
+        Ok(value) => json_answer(StatusCode::OK, &value),
+        Err(error) => {
+            let status = match error {
+                Error::UnknownDevice(_) | Error::UnknownCode(_) => StatusCode::NOT_FOUND,
+                Error::NoDownchannel(_) | Error::Gone(_) => StatusCode::CONFLICT,
+                Error::Media { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            json_answer(status, &json!({ "error": error.to_string() }))
+        }
+    })
+}
+
+fn json_answer(status: StatusCode, value: &Value) -> Response<Payload> {
+    let mut response = Response::new(Payload::new(value.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn words(body: &Bytes) -> Result<String, Error> {
+    let wrong = || Error::NotUnderstood(String::from_utf8_lossy(body).into_owned());
+    std::str::from_utf8(body).map(|text| text.trim().to_owned()).map_err(|_| wrong())
+}
+
+fn device<T>(shared: &Shared, who: &str, view: impl FnOnce(&Device) -> T) -> Result<T, Error> {
+    shared.lock().find(who).map(view).ok_or_else(|| Error::UnknownDevice(who.to_owned()))
+}
+
+async fn say(shared: &Shared, who: &str, body: &Bytes) -> Result<Value, Error> {
+    let mark = device(shared, who, Device::next_index)?;
+    let sent = act::say(shared, who, &words(body)?).await?;
+    Ok(json!({ "sent": sent, "mark": mark }))
+}
+
+async fn directive(shared: &Shared, who: &str, body: &Bytes) -> Result<Value, Error> {
+    let wrong = |why: String| Error::NotUnderstood(why);
+    let mut tree: Value = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
+    let mut attachments = Vec::new();
+    for attachment in tree["attachments"].as_array().map_or(&[][..], Vec::as_slice) {
+        let coded = attachment["base64"].as_str().unwrap_or_default();
+        let data = base64::engine::general_purpose::STANDARD
+            .decode(coded)
+            .map_err(|error| wrong(error.to_string()))?;
+        let id = attachment["id"].as_str().unwrap_or_default().to_owned();
+        attachments.push(Attachment { id, data: data.into() });
+    }
+    if let Some(object) = tree.as_object_mut() {
+        object.remove("attachments");
+    }
+    let header = &mut tree["directive"]["header"];
+    // Not sent by hand as a rule; the wrong kind of header is let through as it is.
+    if header.is_object() && header.get("messageId").is_none() {
+        header["messageId"] = json!(uuid::Uuid::new_v4().to_string());
+    }
+    let mark = device(shared, who, Device::next_index)?;
+    act::send(shared, who, Outgoing { message: tree, attachments }).await?;
+    Ok(json!({ "mark": mark }))
+}
+
+async fn transcript(shared: &Shared, who: &str, from: u64, wait: Duration) -> Result<Value, Error> {
+    let mut changed = device(shared, who, |device| device.changed.subscribe())?;
+    let entries = || {
+        device(shared, who, |device| {
+            device.entries.iter().filter(|entry| entry.index >= from).cloned().collect::<Vec<Arc<Entry>>>()
+        })
+    };
+    let event_seen = async {
+        loop {
+            if entries().is_ok_and(|list| list.iter().any(|entry| entry.direction == Direction::Event)) {
+                return;
+            }
+            // The sender lives in the device, which is never removed.
+            let _ = changed.changed().await;
+        }
+    };
+    // Without an event in time the answer is what there is.
+    let _ = tokio::time::timeout(wait, event_seen).await;
+    let list = entries()?;
+    Ok(list.iter().map(|entry| json!(**entry)).collect())
+}
