@@ -1,0 +1,49 @@
+//! Calls that a link has under way beside its HTTP/2 connections: LWA, Capabilities API, storing a token, connecting.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use antiphon_avs::session::{ConnId, DeclareFailed};
+
+use crate::connector::Established;
+use crate::{LinkError, tokens};
+
+/// What came of a call.
+pub(crate) enum Done {
+    Tokens(tokens::In),
+    Declared(Result<(), DeclareFailed>),
+    Connected(ConnId, Result<Established, LinkError>),
+}
+
+/// The calls under way.
+#[derive(Default)]
+pub(crate) struct Calls {
+    running: Vec<Pin<Box<dyn Future<Output = Done> + Send>>>,
+}
+
+impl Calls {
+    pub(crate) fn add(&mut self, call: impl Future<Output = Done> + Send + 'static) {
+        self.running.push(Box::pin(call));
+    }
+
+    /// One finished call, if there is one.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Done> {
+        for index in 0..self.running.len() {
+            if let Poll::Ready(done) = self.running[index].as_mut().poll(cx) {
+                drop(self.running.swap_remove(index));
+                // A burst of calls at the start must not be paid for ever.
+                if self.running.is_empty() {
+                    self.running = Vec::new();
+                }
+                return Some(done);
+            }
+        }
+        None
+    }
+
+    /// Forgets every call.
+    pub(crate) fn clear(&mut self) {
+        self.running = Vec::new();
+    }
+}
