@@ -1,0 +1,1 @@
+//! The GStreamer tail of the kind `local`.

@@ -1,0 +1,233 @@
+//! The handles by which the rest of the hub directs what sounds. They hold no sound and take no lock; each call is a
+//! command to the render thread.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use antiphon_domain::media::Media;
+use antiphon_domain::{Gain, HubTime, Lead, SpeakerId};
+use antiphon_endpoint::{Clock, Control, Endpoint};
+use gstreamer as gst;
+use prometheus::Registry;
+use tracing::error;
+
+use crate::config::RenderConfig;
+use crate::engine::{Command, Engine};
+use crate::error::RenderError;
+use crate::metrics::Metrics;
+use crate::news::{FeedId, FeedSink, OutputSink};
+use crate::output::words_of;
+use crate::source::{Source, SourceSettings};
+use crate::timeline::{Rules, Segment};
+
+/// Commands that may wait; the thread empties this several hundred times a second.
+const COMMANDS: usize = 4_096;
+
+/// Endpoints that may wait to be dropped.
+const GRAVES: usize = 4_096;
+
+/// The renderer. Clones direct the same one; its thread ends with the last handle.
+#[derive(Clone)]
+pub struct Renderer {
+    commands: SyncSender<Command>,
+    clock: Arc<dyn Clock>,
+    sources: SourceSettings,
+    heartbeat: Arc<AtomicI64>,
+    ids: Arc<AtomicU64>,
+}
+
+impl Renderer {
+    /// Starts the render thread. `clock` is the hub's; metrics `antiphon_render_*` go to `registry`.
+    pub fn start(
+        config: RenderConfig,
+        clock: Arc<dyn Clock>,
+        registry: &Registry,
+    ) -> Result<Renderer, RenderError> {
+        gst::init()?;
+        for element in ["uridecodebin", "audioconvert", "audioresample", "appsink"] {
+            if gst::ElementFactory::find(element).is_none() {
+                return Err(RenderError::MissingElement(element));
+            }
+        }
+        let metrics = Metrics::register(registry)?;
+        let (graveyard, graves) = sync_channel::<Box<dyn Endpoint>>(GRAVES);
+        thread::Builder::new().name("antiphon-farewell".into()).spawn(move || {
+            while let Ok(endpoint) = graves.recv() {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(endpoint))) {
+                    error!(panic = %words_of(panic.as_ref()), "an endpoint panicked while it was dropped");
+                }
+            }
+        })?;
+        let heartbeat = Arc::new(AtomicI64::new(clock.now().nanos()));
+        let engine = Engine {
+            rules: Rules { margin: config.margin, prebuffer: config.prebuffer, recover: config.recover },
+            tick: config.tick.max(Duration::from_millis(1)),
+            clock: Arc::clone(&clock),
+            metrics,
+            graveyard,
+            heartbeat: Arc::clone(&heartbeat),
+            timelines: HashMap::new(),
+            feeds: HashMap::new(),
+            outputs: HashMap::new(),
+        };
+        let (commands, taken) = sync_channel(COMMANDS);
+        thread::Builder::new().name("antiphon-render".into()).spawn(move || engine.run(&taken))?;
+        Ok(Renderer {
+            commands,
+            clock,
+            sources: SourceSettings { timeout: config.source_timeout, user_agent: config.user_agent },
+            heartbeat,
+            ids: Arc::new(AtomicU64::new(1)),
+        })
+    }
+
+    /// Opens `media` and decodes some seconds ahead. Nothing is heard until [`Feed::start`] or [`Feed::then`].
+    pub fn open_feed(&self, media: Media, sink: FeedSink) -> Feed {
+        let id = FeedId::next();
+        let position = Arc::new(AtomicU64::new(0));
+        let base = media.offset;
+        let source = Source::open(media, self.sources.clone(), Arc::clone(&self.clock));
+        let segment = Segment::new(id, source, sink, base, Arc::clone(&position));
+        send(&self.commands, Command::OpenFeed(Box::new(segment)));
+        Feed { inner: Arc::new(FeedInner { id, position, commands: self.commands.clone() }) }
+    }
+
+    /// Takes an endpoint that a kind has opened, and plays to it what will be attached.
+    pub fn open_output(&self, speaker: SpeakerId, endpoint: Box<dyn Endpoint>, sink: OutputSink) -> Output {
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        send(&self.commands, Command::OpenOutput { id, speaker: speaker.clone(), endpoint, sink });
+        Output { id, speaker, commands: self.commands.clone() }
+    }
+
+    /// When the render thread last came round: at most half a second ago while it lives.
+    pub fn last_tick(&self) -> HubTime {
+        HubTime::from_nanos(self.heartbeat.load(Ordering::Relaxed))
+    }
+}
+
+fn send(commands: &SyncSender<Command>, command: Command) {
+    // Full only if thousands of commands came within a tick: then it waits for the thread, which waits for nobody.
+    if commands.send(command).is_err() {
+        error!("the render thread is gone");
+    }
+}
+
+/// One content, decoded once for everybody who listens. Clones are the same feed; it stops when the last is dropped.
+#[derive(Clone)]
+pub struct Feed {
+    inner: Arc<FeedInner>,
+}
+
+struct FeedInner {
+    id: FeedId,
+    position: Arc<AtomicU64>,
+    commands: SyncSender<Command>,
+}
+
+impl Drop for FeedInner {
+    fn drop(&mut self) {
+        // A sink may drop a feed on the render thread itself, which must not wait for room that only it can make.
+        if self.commands.try_send(Command::ForgetFeed(self.id)).is_err() {
+            error!("a feed could not be closed: the render thread is gone or drowned in commands");
+        }
+    }
+}
+
+impl Feed {
+    /// The feed's id.
+    pub fn id(&self) -> FeedId {
+        self.inner.id
+    }
+
+    /// Plays as soon as it can: the first frame is due at the moment when enough is decoded, plus the larger of `lead`
+    /// and the leads of all attached outputs, plus the configured margin.
+    pub fn start(&self, lead: Lead) {
+        self.start_at(lead, HubTime::EPOCH);
+    }
+
+    /// Like [`Feed::start`], but no earlier than `not_before`.
+    pub fn start_at(&self, lead: Lead, not_before: HubTime) {
+        self.send(Command::Start { feed: self.inner.id, lead: lead.0, not_before });
+    }
+
+    /// Lets `next`, which must not have been started, begin at the very sample where this one ends; whoever listens to
+    /// this feed hears the next. When this one is over already, `next` begins as soon as it can.
+    pub fn then(&self, next: &Feed) {
+        self.send(Command::Then { feed: self.inner.id, next: next.inner.id });
+    }
+
+    /// Holds at what is heard now; outputs forget what they hold for later. Answered by `Paused`.
+    pub fn pause(&self) {
+        self.send(Command::Pause(self.inner.id));
+    }
+
+    /// Goes on where it was held, as early as `lead` and the attached outputs allow. Answered by `Resumed`.
+    pub fn resume(&self, lead: Lead) {
+        self.send(Command::Resume { feed: self.inner.id, lead: lead.0 });
+    }
+
+    /// Ends it now. Whatever follows it ends too; outputs are flushed and detached. A feed that only waits behind
+    /// another is taken out of the queue and the other plays on. Answered by `Stopped`.
+    pub fn stop(&self) {
+        self.send(Command::Stop(self.inner.id));
+    }
+
+    /// What is heard now, as a place in the media (`Media::offset` included); at most a tick old.
+    pub fn position(&self) -> Duration {
+        Duration::from_nanos(self.inner.position.load(Ordering::Relaxed))
+    }
+
+    fn send(&self, command: Command) {
+        send(&self.inner.commands, command);
+    }
+}
+
+/// A speaker's mixer and endpoint. Dropping it closes the endpoint, without waiting for it.
+pub struct Output {
+    id: u64,
+    speaker: SpeakerId,
+    commands: SyncSender<Command>,
+}
+
+impl Output {
+    /// Whose output this is.
+    pub fn speaker(&self) -> &SpeakerId {
+        &self.speaker
+    }
+
+    /// Listens to a feed instead of what was attached before, which is silenced now. A feed that plays is joined in
+    /// time, from now plus the endpoint's lead, with a fade of 10 ms.
+    pub fn attach(&self, feed: &Feed) {
+        send(&self.commands, Command::Attach { output: self.id, feed: feed.inner.id });
+    }
+
+    /// Falls silent now.
+    pub fn detach(&self) {
+        send(&self.commands, Command::Detach(self.id));
+    }
+
+    /// Sets the gain over everything this speaker plays, walking there over `ramp`; at once while it is silent. It
+    /// begins at unity.
+    pub fn set_mixer_gain(&self, gain: Gain, ramp: Duration) {
+        send(&self.commands, Command::SetGain { output: self.id, gain, over: ramp });
+    }
+
+    /// Tells the endpoint something.
+    pub fn control(&self, control: Control) {
+        send(&self.commands, Command::Control { output: self.id, control });
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // See `Feed`: it must not wait.
+        if self.commands.try_send(Command::CloseOutput(self.id)).is_err() {
+            error!(speaker = %self.speaker, "an output could not be closed: the render thread is gone or drowned");
+        }
+    }
+}

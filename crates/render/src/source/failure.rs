@@ -1,0 +1,74 @@
+//! What a GStreamer error means to somebody who asked for a song.
+
+use antiphon_domain::media::{MediaError, MediaErrorKind};
+use gstreamer as gst;
+use gstreamer::glib;
+
+/// Classes an error from the bus.
+pub(super) fn from_bus(error: &gst::message::Error, url: &str) -> MediaError {
+    let cause = error.error();
+    let status = error.details().and_then(|details| details.get::<u32>("http-status-code").ok());
+    let kind = kind_of(&cause, status, url);
+    let mut message = cause.message().trim().to_owned();
+    if let Some(status) = status.filter(|status| *status >= 100) {
+        message = format!("HTTP {status}: {message}");
+    }
+    MediaError { kind, message }
+}
+
+/// Nothing came for too long.
+pub(super) fn silence(url: &str, seconds: u64) -> MediaError {
+    let kind = if is_http(url) { MediaErrorKind::ServiceUnavailable } else { MediaErrorKind::Unknown };
+    MediaError { kind, message: format!("nothing to play came for {seconds} s") }
+}
+
+/// Something of ours failed.
+pub(super) fn device(message: impl Into<String>) -> MediaError {
+    MediaError { kind: MediaErrorKind::InternalDeviceError, message: message.into() }
+}
+
+pub(super) fn is_http(url: &str) -> bool {
+    scheme(url).is_some_and(|scheme| scheme == "http" || scheme == "https")
+}
+
+/// The scheme of a URL in lower case.
+pub(super) fn scheme(url: &str) -> Option<String> {
+    url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase())
+}
+
+fn kind_of(cause: &glib::Error, status: Option<u32>, url: &str) -> MediaErrorKind {
+    match status {
+        Some(400..=499) => return MediaErrorKind::InvalidRequest,
+        Some(500..=599) => return MediaErrorKind::InternalServerError,
+        _ => {}
+    }
+    if let Some(resource) = cause.kind::<gst::ResourceError>() {
+        return match resource {
+            // Without a status the HTTP source never got an answer: no name, no route, no TLS.
+            _ if is_http(url) => MediaErrorKind::ServiceUnavailable,
+            gst::ResourceError::NotFound => MediaErrorKind::InvalidRequest,
+            _ => MediaErrorKind::InternalDeviceError,
+        };
+    }
+    if cause.is::<gst::StreamError>() || cause.is::<gst::CoreError>() || cause.is::<gst::LibraryError>() {
+        return MediaErrorKind::InternalDeviceError;
+    }
+    MediaErrorKind::Unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_follow_status_and_domain() {
+        let resource = glib::Error::new(gst::ResourceError::NotFound, "no");
+        let stream = glib::Error::new(gst::StreamError::Decode, "no");
+        let (web, disk) = ("HTTP://h/x.mp3", "file:///x.mp3");
+        assert_eq!(kind_of(&resource, Some(404), web), MediaErrorKind::InvalidRequest);
+        assert_eq!(kind_of(&resource, Some(503), web), MediaErrorKind::InternalServerError);
+        assert_eq!(kind_of(&resource, None, web), MediaErrorKind::ServiceUnavailable);
+        assert_eq!(kind_of(&resource, None, disk), MediaErrorKind::InvalidRequest);
+        assert_eq!(kind_of(&stream, None, web), MediaErrorKind::InternalDeviceError);
+    }
+}

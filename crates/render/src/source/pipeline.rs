@@ -1,0 +1,190 @@
+//! The pipeline of a source: `uridecodebin ! audioconvert ! audioresample ! appsink`, and how sound leaves it.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SendError;
+
+use antiphon_audio::{BLOCK_FRAMES, CHANNELS};
+use antiphon_domain::SampleRate;
+use antiphon_domain::media::{Media, MediaError, MediaErrorKind};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use gstreamer_audio as gst_audio;
+use tracing::debug;
+
+use super::{Piece, SourceEnd, SourceSettings, failure};
+
+const BLOCK_SAMPLES: usize = BLOCK_FRAMES * CHANNELS;
+
+/// A source's pipeline and what its watch looks at.
+pub(super) struct Decoder {
+    pub pipeline: gst::Pipeline,
+    /// The entry of our own elements: its caps tell what the stream is made of.
+    pub entry: gst::Pad,
+    pub progress: Arc<Progress>,
+}
+
+/// How far decoding has come; written by GStreamer's thread, read by the watch.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Pieces that have come out.
+    pub pieces: AtomicU64,
+    /// It waits for the renderer, not for the network.
+    pub waiting: AtomicBool,
+    /// Frames to throw away at the beginning, where a source cannot seek.
+    pub skip: AtomicU64,
+}
+
+pub(super) fn build(
+    media: &Media,
+    settings: &SourceSettings,
+    bus: &gst::Bus,
+    end: &SourceEnd,
+) -> Result<Decoder, MediaError> {
+    match failure::scheme(&media.url).as_deref() {
+        Some("http" | "https" | "file") => {}
+        _ => {
+            return Err(MediaError {
+                kind: MediaErrorKind::InvalidRequest,
+                message: format!("{:?} is not an http, https or file URL", media.url),
+            });
+        }
+    }
+    let progress = Arc::new(Progress::default());
+    let sink = sink(end.clone(), Arc::clone(&progress));
+    let decode = make("uridecodebin")?;
+    decode.set_property("uri", &media.url);
+    // Only sound, and wholly decoded; pictures and films are neither exposed nor decoded.
+    decode.set_property("caps", gst::Caps::new_empty_simple("audio/x-raw"));
+    decode.set_property("expose-all-streams", false);
+    let convert = make("audioconvert")?;
+    let resample = make("audioresample")?;
+
+    let pipeline = gst::Pipeline::new();
+    pipeline.set_bus(Some(bus));
+    let ours = [&convert, &resample, sink.upcast_ref()];
+    pipeline.add(&decode).and_then(|()| pipeline.add_many(ours)).map_err(internal)?;
+    gst::Element::link_many(ours).map_err(internal)?;
+
+    let entry = convert.static_pad("sink").ok_or_else(|| failure::device("audioconvert has no sink"))?;
+    let into = entry.clone();
+    decode.connect_pad_added(move |_, pad| {
+        if into.is_linked() {
+            return;
+        }
+        if let Err(error) = pad.link(&into) {
+            debug!(%error, "a decoded stream does not fit");
+        }
+    });
+    let (headers, agent, timeout) = (media.headers.clone(), settings.user_agent.clone(), settings.timeout);
+    decode.connect("source-setup", false, move |values| {
+        if let Some(Ok(source)) = values.get(1).map(|value| value.get::<gst::Element>()) {
+            set_up_http(&source, &headers, &agent, timeout.as_secs().max(1));
+        }
+        None
+    });
+    Ok(Decoder { pipeline, entry, progress })
+}
+
+fn set_up_http(source: &gst::Element, headers: &[(String, String)], agent: &str, timeout: u64) {
+    if source.find_property("extra-headers").is_none() {
+        return;
+    }
+    source.set_property("user-agent", agent);
+    source.set_property("timeout", u32::try_from(timeout).unwrap_or(u32::MAX));
+    if headers.is_empty() {
+        return;
+    }
+    let mut extra = gst::Structure::new_empty("extra-headers");
+    for (name, value) in headers {
+        extra.set(name.as_str(), value.as_str());
+    }
+    source.set_property("extra-headers", extra);
+}
+
+fn make(name: &'static str) -> Result<gst::Element, MediaError> {
+    gst::ElementFactory::make(name)
+        .build()
+        .map_err(|_| failure::device(format!("gstreamer lacks the element {name}")))
+}
+
+fn internal(error: gst::glib::BoolError) -> MediaError {
+    failure::device(error.message.to_string())
+}
+
+/// The end of the pipeline: cuts what comes into blocks and sends them, waiting for room.
+fn sink(end: SourceEnd, progress: Arc<Progress>) -> gst_app::AppSink {
+    let caps = gst_audio::AudioCapsBuilder::new_interleaved()
+        .format(gst_audio::AudioFormat::S16le)
+        .rate(SampleRate::HUB.hertz() as i32)
+        .channels(CHANNELS as i32)
+        .build();
+    let sink = gst_app::AppSink::builder().caps(&caps).sync(false).max_buffers(4).build();
+    let cutter = Arc::new(std::sync::Mutex::new(Cutter { pending: Vec::new(), sent: 0 }));
+    let (at_end, end_at_end) = (Arc::clone(&cutter), end.clone());
+    sink.set_callbacks(
+        gst_app::AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                let Some(buffer) = sample.buffer() else { return Ok(gst::FlowSuccess::Ok) };
+                let map = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
+                // Only GStreamer's one streaming thread comes here, so the lock is always free.
+                let mut cutter = cutter.lock().map_err(|_| gst::FlowError::Error)?;
+                cutter.take(map.as_slice(), &end, &progress).map_err(|_| gst::FlowError::Flushing)?;
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .eos(move |_| {
+                if let Ok(mut cutter) = at_end.lock() {
+                    cutter.finish(&end_at_end);
+                }
+            })
+            .build(),
+    );
+    sink
+}
+
+struct Cutter {
+    pending: Vec<i16>,
+    sent: u64,
+}
+
+impl Cutter {
+    fn take(&mut self, bytes: &[u8], end: &SourceEnd, progress: &Progress) -> Result<(), SendError<Piece>> {
+        let frame_bytes = CHANNELS * 2;
+        let skip = progress.skip.load(Ordering::Acquire).min((bytes.len() / frame_bytes) as u64);
+        progress.skip.fetch_sub(skip, Ordering::AcqRel);
+        let bytes = &bytes[skip as usize * frame_bytes..];
+        for sample in bytes.chunks_exact(2) {
+            self.pending.push(i16::from_le_bytes([sample[0], sample[1]]));
+            if self.pending.len() == BLOCK_SAMPLES {
+                self.send(end, progress)?;
+            }
+        }
+        progress.pieces.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn send(&mut self, end: &SourceEnd, progress: &Progress) -> Result<(), SendError<Piece>> {
+        let block = mem::replace(&mut self.pending, Vec::with_capacity(BLOCK_SAMPLES));
+        self.sent += 1;
+        progress.waiting.store(true, Ordering::Release);
+        let sent = end.pieces.send(Piece::Samples(block.into()));
+        progress.waiting.store(false, Ordering::Release);
+        sent
+    }
+
+    fn finish(&mut self, end: &SourceEnd) {
+        let rest = mem::take(&mut self.pending);
+        if rest.is_empty() && self.sent == 0 {
+            end.end(Some(failure::device("there is no sound in it")));
+            return;
+        }
+        end.line.exhausted.store(true, Ordering::Release);
+        if !rest.is_empty() {
+            let _ = end.pieces.send(Piece::Samples(rest.into()));
+        }
+        end.end(None);
+    }
+}

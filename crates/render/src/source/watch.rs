@@ -1,0 +1,207 @@
+//! Follows one source's pipeline from its building to its end, on the source's own thread.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use antiphon_domain::media::{Media, MediaError};
+use antiphon_domain::{Frames, HubTime, SampleRate};
+use antiphon_endpoint::Clock;
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use tracing::{debug, info};
+
+use super::pipeline::{self, Decoder};
+use super::{SourceEnd, SourceNews, SourceSettings, failure};
+use crate::news::{StreamAttributes, StreamTags};
+
+/// How often the watch looks whether anything still comes, when the bus is quiet.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A slow stream that has played may take this many times the first patience.
+const PATIENCE: u32 = 3;
+
+/// Runs a source to its end or until the renderer drops it.
+pub(super) fn run(
+    media: &Media,
+    settings: &SourceSettings,
+    clock: &Arc<dyn Clock>,
+    bus: &gst::Bus,
+    end: &SourceEnd,
+) {
+    let decoder = match pipeline::build(media, settings, bus, end) {
+        Ok(decoder) => decoder,
+        Err(error) => return end.end(Some(error)),
+    };
+    let mut watch = Watch {
+        media,
+        settings,
+        end,
+        decoder: &decoder,
+        begun: false,
+        attributes: StreamAttributes::default(),
+        tags: StreamTags::default(),
+        pieces: 0,
+        last_progress: clock.now(),
+    };
+    if let Err(error) = watch.follow(clock, bus) {
+        info!(url = %media.url, kind = ?error.kind, message = %error.message, "a source failed");
+        end.end(Some(error));
+        // The pieces before the failure are still wanted; the pipeline is not.
+    }
+    if decoder.pipeline.set_state(gst::State::Null).is_err() {
+        debug!(url = %media.url, "a pipeline did not stop cleanly");
+    }
+}
+
+struct Watch<'a> {
+    media: &'a Media,
+    settings: &'a SourceSettings,
+    end: &'a SourceEnd,
+    decoder: &'a Decoder,
+    begun: bool,
+    attributes: StreamAttributes,
+    tags: StreamTags,
+    pieces: u64,
+    last_progress: HubTime,
+}
+
+impl Watch<'_> {
+    fn follow(&mut self, clock: &Arc<dyn Clock>, bus: &gst::Bus) -> Result<(), MediaError> {
+        let prerolls = match self.decoder.pipeline.set_state(gst::State::Paused) {
+            Ok(gst::StateChangeSuccess::NoPreroll) => false,
+            Ok(_) => true,
+            // The cause is on the bus.
+            Err(_) => true,
+        };
+        if !prerolls {
+            self.play()?;
+        }
+        loop {
+            let message = bus.timed_pop(gst::ClockTime::from_nseconds(LOOK.as_nanos() as u64));
+            if self.end.line.stop.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            if let Some(message) = message {
+                self.on_message(&message)?;
+            }
+            self.check_progress(clock.now())?;
+        }
+    }
+
+    fn on_message(&mut self, message: &gst::Message) -> Result<(), MediaError> {
+        match message.view() {
+            gst::MessageView::Error(error) => {
+                debug!(error = %error.error(), debug = ?error.debug(), "gstreamer reports");
+                return Err(failure::from_bus(error, &self.media.url));
+            }
+            gst::MessageView::AsyncDone(_) if !self.begun => {
+                self.describe();
+                self.seek();
+                self.play()?;
+            }
+            gst::MessageView::Tag(tag) => self.on_tags(&tag.tags()),
+            gst::MessageView::Latency(_) => {
+                let _ = self.decoder.pipeline.recalculate_latency();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn play(&mut self) -> Result<(), MediaError> {
+        self.begun = true;
+        self.decoder
+            .pipeline
+            .set_state(gst::State::Playing)
+            .map(|_| ())
+            .map_err(|_| failure::device("the decoder does not start"))
+    }
+
+    fn describe(&mut self) {
+        if let Some(duration) = self.decoder.pipeline.query_duration::<gst::ClockTime>() {
+            self.tell(SourceNews::Duration(Duration::from_nanos(duration.nseconds())));
+        }
+        let caps = self.decoder.entry.current_caps();
+        let Some(structure) = caps.as_ref().and_then(|caps| caps.structure(0)) else { return };
+        let number = |name: &str| structure.get::<i32>(name).ok().and_then(|value| u32::try_from(value).ok());
+        self.attributes.rate = number("rate").and_then(SampleRate::new);
+        self.attributes.channels = number("channels");
+        self.tell(SourceNews::Attributes(self.attributes.clone()));
+    }
+
+    fn seek(&mut self) {
+        let Media { offset, end, .. } = self.media;
+        if offset.is_zero() && end.is_none() {
+            return;
+        }
+        let time =
+            |d: &Duration| gst::ClockTime::from_nseconds(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
+        let stop = end.as_ref().map(time);
+        let sought = self.decoder.pipeline.seek(
+            1.0,
+            gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE,
+            gst::SeekType::Set,
+            time(offset),
+            if stop.is_some() { gst::SeekType::Set } else { gst::SeekType::None },
+            stop,
+        );
+        if sought.is_err() {
+            // A server without ranges: decode from the beginning and throw away what was not asked for.
+            info!(url = %self.media.url, "the source cannot seek, skipping instead");
+            self.decoder.progress.skip.store(Frames::within(*offset, SampleRate::HUB).0, Ordering::Release);
+        }
+    }
+
+    fn on_tags(&mut self, list: &gst::TagListRef) {
+        let text = |value: Option<&str>| value.map(str::to_owned);
+        let tags = StreamTags {
+            title: text(list.get::<gst::tags::Title>().as_ref().map(|tag| tag.get()))
+                .or(self.tags.title.clone()),
+            artist: text(list.get::<gst::tags::Artist>().as_ref().map(|tag| tag.get()))
+                .or(self.tags.artist.clone()),
+            album: text(list.get::<gst::tags::Album>().as_ref().map(|tag| tag.get()))
+                .or(self.tags.album.clone()),
+        };
+        if tags != self.tags {
+            self.tags = tags;
+            self.tell(SourceNews::Tags(self.tags.clone()));
+        }
+        let mut attributes = self.attributes.clone();
+        if attributes.codec.is_none() {
+            attributes.codec = text(list.get::<gst::tags::AudioCodec>().as_ref().map(|tag| tag.get()));
+        }
+        if attributes.bitrate.is_none() {
+            // A variable rate is told again and again; the first figure is enough.
+            attributes.bitrate = list
+                .get::<gst::tags::NominalBitrate>()
+                .map(|tag| tag.get())
+                .or_else(|| list.get::<gst::tags::Bitrate>().map(|tag| tag.get()));
+        }
+        if attributes != self.attributes {
+            self.attributes = attributes;
+            self.tell(SourceNews::Attributes(self.attributes.clone()));
+        }
+    }
+
+    fn check_progress(&mut self, now: HubTime) -> Result<(), MediaError> {
+        let progress = &self.decoder.progress;
+        let pieces = progress.pieces.load(Ordering::Acquire);
+        let exhausted = self.end.line.exhausted.load(Ordering::Acquire);
+        if pieces != self.pieces || exhausted || progress.waiting.load(Ordering::Acquire) {
+            self.pieces = pieces;
+            self.last_progress = now;
+            return Ok(());
+        }
+        let patience = if pieces == 0 { self.settings.timeout } else { self.settings.timeout * PATIENCE };
+        if now.since(self.last_progress) > patience {
+            return Err(failure::silence(&self.media.url, patience.as_secs()));
+        }
+        Ok(())
+    }
+
+    fn tell(&self, news: SourceNews) {
+        // Full means that nobody listens; the next tags are as good.
+        let _ = self.end.news.try_send(news);
+    }
+}

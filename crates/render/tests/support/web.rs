@@ -1,0 +1,124 @@
+//! A web server on loopback that serves bytes, with ranges, and misbehaves on request.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What a path answers.
+#[derive(Clone)]
+pub enum Page {
+    Bytes(Vec<u8>),
+    /// No ranges, as some servers.
+    NoRanges(Vec<u8>),
+    Status(u16, &'static str),
+    /// Accepts and never answers.
+    Silence,
+    /// Sends so many bytes, nothing for the given time, then the rest.
+    Gap(Vec<u8>, usize, Duration),
+    /// Sends so many bytes and closes.
+    Cut(Vec<u8>, usize),
+}
+
+pub struct Web {
+    address: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Web {
+    pub fn serve(pages: Vec<(&'static str, Page)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let pages: Arc<HashMap<&'static str, Page>> = Arc::new(pages.into_iter().collect());
+        let log = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (pages, log) = (Arc::clone(&pages), Arc::clone(&log));
+                std::thread::spawn(move || {
+                    let _ = answer(stream, &pages, &log);
+                });
+            }
+        });
+        Self { address, requests }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Every request's head, lower case.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn answer(
+    mut stream: TcpStream,
+    pages: &HashMap<&'static str, Page>,
+    log: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut head = String::new();
+    while reader.read_line(&mut head)? > 2 {}
+    let head = head.to_lowercase();
+    log.lock().unwrap().push(head.clone());
+    let path = head.split_whitespace().nth(1).unwrap_or("/").to_owned();
+    match pages.get(path.as_str()).cloned().unwrap_or(Page::Status(404, "Not Found")) {
+        Page::Status(code, words) => {
+            write!(stream, "HTTP/1.1 {code} {words}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        }
+        Page::Silence => {
+            std::thread::sleep(Duration::from_secs(60));
+            Ok(())
+        }
+        Page::NoRanges(bytes) => {
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nAccept-Ranges: none\r\nConnection: close\r\n\r\n",
+                bytes.len()
+            )?;
+            stream.write_all(&bytes)
+        }
+        Page::Bytes(bytes) => {
+            let from = range(&head).unwrap_or(0).min(bytes.len());
+            head_of(&mut stream, &head, from, bytes.len())?;
+            stream.write_all(&bytes[from..])
+        }
+        Page::Gap(bytes, first, pause) => {
+            let from = range(&head).unwrap_or(0).min(bytes.len());
+            head_of(&mut stream, &head, from, bytes.len())?;
+            if from < first {
+                stream.write_all(&bytes[from..first])?;
+                stream.flush()?;
+                std::thread::sleep(pause);
+                return stream.write_all(&bytes[first..]);
+            }
+            stream.write_all(&bytes[from..])
+        }
+        Page::Cut(bytes, first) => {
+            let from = range(&head).unwrap_or(0).min(bytes.len());
+            head_of(&mut stream, &head, from, bytes.len())?;
+            stream.write_all(&bytes[from.min(first)..first])
+        }
+    }
+}
+
+fn head_of(stream: &mut TcpStream, head: &str, from: usize, total: usize) -> std::io::Result<()> {
+    if head.contains("\r\nrange:") {
+        write!(
+            stream,
+            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{total}\r\n",
+            total - 1
+        )?;
+    } else {
+        write!(stream, "HTTP/1.1 200 OK\r\n")?;
+    }
+    write!(stream, "Accept-Ranges: bytes\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", total - from)
+}
+
+fn range(head: &str) -> Option<usize> {
+    let (_, rest) = head.split_once("\r\nrange: bytes=")?;
+    rest.split('-').next()?.trim().parse().ok()
+}
