@@ -40,9 +40,15 @@ const NET: [u8; 3] = [198, 18, 77];
 /// What must be on the path for [`Lab::new`].
 const PROGRAMS: [&str; 5] = ["unshare", "nsenter", "ip", "dbus-daemon", "avahi-daemon"];
 
-/// Mounts a `/run` of the host's own, takes the host's name, says that it is ready, and waits to be ended.
-const HOLD: &str = r#"mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/dbus /run/avahi-daemon \
-  && hostname "$1" && ip link set lo up && : > "$2" && exec sleep infinity"#;
+/// Mounts a `/run` of the host's own, takes the host's name, says that it is ready, and waits to be ended. In a
+/// user namespace the account that avahi-daemon insists on does not exist, so there it is root by another name.
+const HOLD: &str = r#"set -e
+mount --make-rprivate /; mount -t tmpfs tmpfs /run; mkdir -p /run/dbus /run/avahi-daemon
+if ! chown avahi: /run/avahi-daemon 2>/dev/null; then
+  sed 's/^avahi:x:[0-9]*:[0-9]*:/avahi:x:0:0:/' /etc/passwd > /run/passwd; mount --bind /run/passwd /etc/passwd
+  sed 's/^avahi:x:[0-9]*:/avahi:x:0:/' /etc/group > /run/group; mount --bind /run/group /etc/group
+fi
+hostname "$1"; ip link set lo up; : > "$2"; exec sleep infinity"#;
 
 /// A host of the lab.
 #[derive(Debug)]

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Frames a second of every rack: what AirPlay sends, so nothing is resampled on the way.
-pub const RATE: u32 = 44_100;
+/// Frames a second of every rack. At 48 kHz the null sink keeps time; at 44.1 kHz it rounds each block down to
+/// whole microseconds and so runs 150 ppm fast, which its players then have to correct.
+pub const RATE: u32 = 48_000;
 
 /// PulseAudio mixes at most 32 channels.
 const MOST_OUTPUTS: usize = 16;
