@@ -23,6 +23,7 @@ pub struct Encoder {
     input: FormatDescription,
     scratch: Vec<u8>,
     cache: VecDeque<(Arc<[i16]>, Bytes)>,
+    silence: Arc<[i16]>,
     metrics: Metrics,
 }
 
@@ -36,8 +37,14 @@ impl Encoder {
             // The encoder overruns the size of a verbatim frame while it finds out that compression does not pay.
             scratch: vec![0; 4 * output.max_packet_size()],
             cache: VecDeque::with_capacity(CACHE),
+            silence: vec![0; BLOCK_FRAMES * CHANNELS].into(),
             metrics,
         }
+    }
+
+    /// The samples of a silent block, always the same.
+    pub fn silence(&self) -> Arc<[i16]> {
+        Arc::clone(&self.silence)
     }
 
     /// The packet of a block; `None` when the block is not [`BLOCK_FRAMES`] long.
@@ -82,8 +89,7 @@ mod tests {
 
     /// What a receiver makes of a packet, by an independent decoder set up as our `fmtp` line says.
     fn decoded(packet: &[u8]) -> Vec<i16> {
-        let info =
-            alac::StreamInfo::from_sdp_format_parameters("352 0 16 40 10 14 2 255 0 0 44100").unwrap();
+        let info = alac::StreamInfo::from_sdp_format_parameters("352 0 16 40 10 14 2 255 0 0 44100").unwrap();
         let mut decoder = alac::Decoder::new(info);
         let mut out = vec![0i16; BLOCK_FRAMES * CHANNELS];
         decoder.decode_packet(packet, &mut out).unwrap().to_vec()

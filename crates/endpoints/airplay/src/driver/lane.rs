@@ -39,6 +39,13 @@ const SYNC_EARLY: Duration = Duration::from_millis(200);
 /// How many are sent at that pace.
 const EARLY_SYNCS: u32 = 8;
 
+/// Silent blocks sent before the first of a stretch: 200 ms. shairport-sync 3.3.8 swallows the first 70 ms it is given
+/// while it starts its output; so it is given silence to swallow.
+const RUN_UP: u64 = 25;
+
+/// What of the lead the run-up must leave.
+const RUN_UP_LEAVES: Duration = Duration::from_millis(400);
+
 /// Between two reports of blocks that came too late.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -188,7 +195,7 @@ impl Lane {
             return true;
         }
         let Some(end) = self.timeline.end() else {
-            self.begin(block, now);
+            self.begin(block, now, encoder);
             return false;
         };
         if end <= now && block.due > end {
@@ -221,10 +228,18 @@ impl Lane {
         true
     }
 
-    /// Tells the receiver when the stretch that begins with `block` begins.
-    fn begin(&mut self, block: Block, now: HubTime) {
-        self.timeline.begin(block.due);
+    /// Tells the receiver when the stretch that begins with `block`, or rather with a run-up to it, begins.
+    fn begin(&mut self, block: Block, now: HubTime, encoder: &Encoder) {
+        let length = Frames(BLOCK_FRAMES as u64).duration(SampleRate::HUB);
+        let room = block.due.since(now).saturating_sub(RUN_UP_LEAVES);
+        let blocks = RUN_UP.min((room.as_nanos() / length.as_nanos()) as u64);
+        let due = block.due - Frames(blocks * BLOCK_FRAMES as u64).duration(SampleRate::HUB);
+        self.timeline.begin(due);
         self.queue.push_front(block);
+        for nth in (0..blocks).rev() {
+            let due = due + Frames(nth * BLOCK_FRAMES as u64).duration(SampleRate::HUB);
+            self.queue.push_front(Block { due, samples: encoder.silence() });
+        }
         self.first = true;
         self.syncs = 0;
         self.sync(now, true);
