@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use antiphon_domain::focus::FocusState;
+use antiphon_domain::focus::{FocusChange, FocusState};
 use antiphon_domain::{HubTime, Level, Volume};
 use serde_json::{Value, json};
 
@@ -18,6 +18,9 @@ use crate::message::{ContextEntry, Directive, Event, Retry};
 use crate::sequencer::Sequencer;
 use crate::signal::Signal;
 use crate::{capability, context};
+
+#[cfg(test)]
+mod tests;
 
 /// What a device needs to know from the beginning.
 #[derive(Clone, Debug)]
@@ -101,8 +104,13 @@ pub struct Device {
 impl Device {
     /// A device that has not heard anything yet.
     pub fn new(config: DeviceConfig) -> Self {
+        let interfaces = interfaces::all(&config);
+        Self::with_interfaces(config, interfaces)
+    }
+
+    fn with_interfaces(config: DeviceConfig, interfaces: Vec<Box<dyn Interface>>) -> Self {
         Self {
-            interfaces: interfaces::all(&config),
+            interfaces,
             sequencer: Sequencer::default(),
             focus: FocusState::new(config.ducking),
             level: config.level,
@@ -210,7 +218,7 @@ impl Device {
         loop {
             if let Some(wish) = self.wishes.pop_front() {
                 self.grant(wish, now);
-            } else if let Some(directive) = self.sequencer.next() {
+            } else if let Some(directive) = self.sequencer.next_turn() {
                 // Only known directives are admitted.
                 if let Some((index, _)) = self.find(&directive) {
                     self.carry_out(index, &directive, now);
@@ -282,11 +290,7 @@ impl Device {
         }
     }
 
-    fn refocus(
-        &mut self,
-        now: HubTime,
-        change: impl FnOnce(&mut FocusState) -> Vec<antiphon_domain::focus::FocusChange>,
-    ) {
+    fn refocus(&mut self, now: HubTime, change: impl FnOnce(&mut FocusState) -> Vec<FocusChange>) {
         let before = self.focus.view();
         let changes = change(&mut self.focus);
         let after = self.focus.view();

@@ -74,11 +74,10 @@ impl Sequencer {
         if self.current.as_deref() == Some(&id) {
             return Vec::new();
         }
-        let cancelled = match self.current.replace(id) {
+        match self.current.replace(id) {
             Some(old) => self.remove(&old),
             None => Vec::new(),
-        };
-        cancelled
+        }
     }
 
     /// Whether a directive belongs to a dialog that is not the current one; such a one is dropped without a word.
@@ -100,7 +99,7 @@ impl Sequencer {
 
     /// The next directive whose turn it is. A blocking one runs until [`completed`](Self::completed) or
     /// [`failed`](Self::failed) is told.
-    pub fn next(&mut self) -> Option<Directive> {
+    pub fn next_turn(&mut self) -> Option<Directive> {
         let mut held = Held::default();
         for running in &self.running {
             held.by(running.policy);
@@ -179,7 +178,7 @@ mod tests {
     }
 
     fn next(sequencer: &mut Sequencer) -> Option<String> {
-        sequencer.next().map(|d| d.header.name)
+        sequencer.next_turn().map(|d| d.header.name)
     }
 
     fn names(directives: &[Directive]) -> Vec<&str> {

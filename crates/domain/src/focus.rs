@@ -116,11 +116,9 @@ impl FocusState {
     ) -> Vec<FocusChange> {
         let mut changes = Vec::new();
         let slot = channel.index();
-        if let Some(old) = self.holders[slot] {
-            if old.interface != interface {
-                self.last[slot] = Some(LastUse { interface: old.interface, released: now });
-                changes.push(FocusChange { channel, interface: old.interface, focus: Focus::None });
-            }
+        if let Some(old) = self.holders[slot].filter(|old| old.interface != interface) {
+            self.last[slot] = Some(LastUse { interface: old.interface, released: now });
+            changes.push(FocusChange { channel, interface: old.interface, focus: Focus::None });
         }
         // `None` differs from whatever `settle` finds, so the taker is answered.
         self.holders[slot] = Some(Holder { interface, mixability, focus: Focus::None });

@@ -1,1 +1,368 @@
+//! Whatever comes: arbitrary payloads, and random walks of directives and news with the rules checked at each step.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use antiphon_avs::device::DeviceInput;
+use antiphon_avs::effect::{Effect, PlayerCommand, PlayerId};
+use antiphon_avs::signal::{Attributes, PlayerNews, Signal};
+use antiphon_domain::media::{MediaError, MediaErrorKind};
+use antiphon_domain::{HubTime, Level, Report, Volume};
+use proptest::prelude::*;
+use serde_json::value::to_raw_value;
+use serde_json::{Map, Value, json};
+
+use crate::support::{Bench, directive, raw_directive};
+
+const DIRECTIVES: [&str; 16] = [
+    "System.ResetUserInactivity",
+    "System.ReportSoftwareInfo",
+    "System.SetLocales",
+    "System.SetTimeZone",
+    "System.ReportState",
+    "System.RevokeAuthorization",
+    "Speaker.SetVolume",
+    "Speaker.AdjustVolume",
+    "Speaker.SetMute",
+    "AudioPlayer.Play",
+    "AudioPlayer.Stop",
+    "AudioPlayer.ClearQueue",
+    "AudioPlayer.UpdateProgressReportInterval",
+    "InteractionModel.NewDialogRequest",
+    "Alexa.ApiGateway.SetGateway",
+    "No.Such",
+];
+
+/// Keys that mean something, so that a payload gets past the first check now and then.
+const KEYS: [&str; 20] = [
+    "volume",
+    "mute",
+    "locales",
+    "timeZone",
+    "dialogRequestId",
+    "playBehavior",
+    "audioItem",
+    "audioItemId",
+    "stream",
+    "url",
+    "token",
+    "offsetInMilliseconds",
+    "endOffsetInMilliseconds",
+    "expectedPreviousToken",
+    "interruptedBehavior",
+    "progressReport",
+    "progressReportDelayInMilliseconds",
+    "progressReportIntervalInMilliseconds",
+    "httpHeaders",
+    "clearBehavior",
+];
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (-200i64..200).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+        prop::sample::select(vec![
+            "REPLACE_ALL",
+            "CLEAR_ALL",
+            "https://u",
+            "cid:x",
+            "de-DE",
+            "UTC",
+            "ATTENUATE"
+        ])
+        .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 48, 8, |inner| {
+        let key =
+            prop_oneof![4 => prop::sample::select(KEYS.to_vec()).prop_map(str::to_owned), 1 => ".{0,6}"];
+        prop_oneof![
+            1 => prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            4 => prop::collection::vec((key, inner), 0..8).prop_map(|members| {
+                Value::Object(members.into_iter().collect::<Map<_, _>>())
+            }),
+        ]
+    })
+}
+
+/// A Play that is right but for one arbitrary member.
+fn nearly_right_play() -> impl Strategy<Value = Value> {
+    (prop::sample::select(KEYS[9..19].to_vec()), any_json()).prop_map(|(key, value)| {
+        let mut stream = json!({ "url": "https://u", "token": "t" });
+        stream[key] = value;
+        json!({ "playBehavior": "ENQUEUE", "audioItem": { "stream": stream } })
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_payload_does_harm(
+        payloads in prop::collection::vec(
+            prop_oneof![
+                (prop::sample::select(DIRECTIVES.to_vec()), any_json()),
+                (Just("AudioPlayer.Play"), nearly_right_play()),
+            ],
+            1..20,
+        )
+    ) {
+        let mut bench = Bench::new();
+        for (index, (name, payload)) in payloads.iter().enumerate() {
+            let before = bench.device.counts();
+            let message = raw_directive(name, &index.to_string(), None, to_raw_value(payload).unwrap());
+            let effects = bench.input(DeviceInput::Directive(message));
+            let after = bench.device.counts();
+            let refusals = effects
+                .iter()
+                .filter(|effect| matches!(effect, Effect::Send(e) if e.header.name == "ExceptionEncountered"))
+                .count() as u64;
+            prop_assert_eq!(after.handled + after.refused, before.handled + before.refused + 1);
+            prop_assert_eq!(after.refused - before.refused, refusals);
+            if refusals > 0 {
+                // What was refused changed nothing.
+                prop_assert_eq!(effects.len(), 1);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Play {
+        behaviour: &'static str,
+        expects_last: bool,
+        again: bool,
+        offset: u64,
+        end: Option<u64>,
+        report: u64,
+    },
+    Stop,
+    Clear(bool),
+    Interval(u64),
+    /// About one of the latest streams.
+    News(u64, News),
+    Pass(u64),
+    ContentTaken,
+    Level(i64, bool),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum News {
+    Started,
+    Buffered,
+    Stalled,
+    Recovered,
+    Paused,
+    Resumed,
+    Finished,
+    Stopped,
+    Failed,
+    Unattached,
+    Attributes,
+    Title,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    use News::*;
+    let behaviours = vec!["REPLACE_ALL", "ENQUEUE", "ENQUEUE", "REPLACE_ENQUEUED"];
+    let play = (
+        prop::sample::select(behaviours),
+        any::<bool>(),
+        prop::bool::weighted(0.2),
+        0u64..3_000,
+        prop::option::of(3_001u64..9_000),
+        0u64..2_000,
+    );
+    let news = prop::sample::select(vec![
+        Started, Started, Started, Started, Buffered, Stalled, Recovered, Paused, Resumed, Finished,
+        Finished, Stopped, Failed, Unattached, Attributes, Title,
+    ]);
+    prop_oneof![
+        4 => play.prop_map(|(behaviour, expects_last, again, offset, end, report)| {
+            Step::Play { behaviour, expects_last, again, offset, end, report }
+        }),
+        1 => Just(Step::Stop),
+        1 => any::<bool>().prop_map(Step::Clear),
+        1 => (0u64..5_000).prop_map(Step::Interval),
+        12 => (0u64..4, news).prop_map(|(id, news)| Step::News(id, news)),
+        4 => (0u64..5_000).prop_map(Step::Pass),
+        1 => Just(Step::ContentTaken),
+        1 => (0i64..=100, any::<bool>()).prop_map(|(volume, muted)| Step::Level(volume, muted)),
+    ]
+}
+
+#[derive(Default)]
+struct Told {
+    started: bool,
+    nearly: bool,
+    ended: bool,
+    stuttering: bool,
+}
+
+/// What must be true of everything that was ever said and asked.
+#[derive(Default)]
+struct Rules {
+    told: BTreeMap<String, Told>,
+    prepared: BTreeSet<PlayerId>,
+    stopped: BTreeSet<PlayerId>,
+}
+
+impl Rules {
+    fn check(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Player(command) => self.command(command),
+            Effect::Send(event) if event.header.namespace == "AudioPlayer" => {
+                if let Some(token) = event.payload["token"].as_str() {
+                    self.event(token, &event.header.name);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn command(&mut self, command: &PlayerCommand) {
+        match command {
+            PlayerCommand::Prepare { id, .. } => assert!(self.prepared.insert(*id), "prepared twice"),
+            PlayerCommand::Play { id, .. } | PlayerCommand::Pause { id } | PlayerCommand::Resume { id } => {
+                assert!(self.prepared.contains(id) && !self.stopped.contains(id), "{command:?}");
+            }
+            PlayerCommand::Stop { id } => {
+                assert!(self.prepared.contains(id) && self.stopped.insert(*id), "{command:?}");
+            }
+        }
+    }
+
+    fn event(&mut self, token: &str, name: &str) {
+        let told = self.told.entry(token.into()).or_default();
+        assert!(!told.ended, "{name} of {token} after its end");
+        // A stream may fail before it sounds; everything else is said of streams that began.
+        match name {
+            "PlaybackStarted" => assert!(!told.started, "{token} began twice"),
+            "PlaybackFailed" => {}
+            _ => assert!(told.started, "{name} of {token}, which never began"),
+        }
+        match name {
+            "PlaybackStarted" => told.started = true,
+            "PlaybackNearlyFinished" => assert!(!std::mem::replace(&mut told.nearly, true), "{name} twice"),
+            "PlaybackStutterStarted" => {
+                assert!(!std::mem::replace(&mut told.stuttering, true), "{name} twice")
+            }
+            "PlaybackStutterFinished" => assert!(std::mem::take(&mut told.stuttering), "{name} of none"),
+            "PlaybackFinished" => {
+                assert!(told.nearly, "finished out of nothing");
+                told.ended = true;
+            }
+            "PlaybackStopped" | "PlaybackFailed" => told.ended = true,
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #[test]
+    fn each_stream_begins_once_and_ends_once(steps in prop::collection::vec(step(), 1..80)) {
+        let mut bench = Bench::new();
+        let mut rules = Rules::default();
+        let mut plays = 0u64;
+        let mut messages = 0u64;
+        for step in steps {
+            let mut wakes = Vec::new();
+            let input = match step {
+                Step::Play { behaviour, expects_last, again, offset, end, report } => {
+                    let last = plays;
+                    // Sometimes the same content once more, with a token of its own.
+                    plays += 1;
+                    let url = if again { last } else { plays };
+                    let expected = if expects_last && last > 0 { format!("t{last}") } else { String::new() };
+                    let mut stream = json!({
+                        "url": format!("https://media.test/{url}"),
+                        "token": format!("t{plays}"),
+                        "expectedPreviousToken": expected,
+                        "offsetInMilliseconds": offset,
+                        "progressReport": {
+                            "progressReportDelayInMilliseconds": report / 2,
+                            "progressReportIntervalInMilliseconds": report,
+                        },
+                    });
+                    if let Some(end) = end {
+                        stream["endOffsetInMilliseconds"] = json!(end);
+                    }
+                    let item = json!({ "stream": stream, "audioItemId": "item" });
+                    let payload = json!({ "playBehavior": behaviour, "audioItem": item });
+                    tell("AudioPlayer.Play", &mut messages, payload)
+                }
+                Step::Stop => tell("AudioPlayer.Stop", &mut messages, json!({})),
+                Step::Clear(all) => {
+                    let behaviour = if all { "CLEAR_ALL" } else { "CLEAR_ENQUEUED" };
+                    tell("AudioPlayer.ClearQueue", &mut messages, json!({ "clearBehavior": behaviour }))
+                }
+                Step::Interval(ms) => {
+                    let payload = json!({ "progressReportIntervalInMilliseconds": ms });
+                    tell("AudioPlayer.UpdateProgressReportInterval", &mut messages, payload)
+                }
+                Step::News(back, news) => {
+                    let id = PlayerId(plays.saturating_sub(back));
+                    // A player forgets what it was told to stop, and knows only what it was told to prepare.
+                    if !rules.prepared.contains(&id) {
+                        continue;
+                    }
+                    DeviceInput::Signal(Signal::Player(id, news_at(news, bench.now)))
+                }
+                Step::Pass(ms) => {
+                    wakes = pass(&mut bench, ms);
+                    DeviceInput::Timeout
+                }
+                Step::ContentTaken => DeviceInput::Signal(Signal::ContentTaken),
+                Step::Level(volume, muted) => {
+                    let level = Level { volume: Volume::new(volume).unwrap(), muted };
+                    DeviceInput::Signal(Signal::Levels { level, report: Report { volume: true, mute: muted } })
+                }
+            };
+            wakes.extend(bench.input(input));
+            for effect in &wakes {
+                rules.check(effect);
+            }
+        }
+    }
+}
+
+fn tell(name: &str, messages: &mut u64, payload: Value) -> DeviceInput {
+    *messages += 1;
+    DeviceInput::Directive(directive(name, &messages.to_string(), None, payload))
+}
+
+fn pass(bench: &mut Bench, ms: u64) -> Vec<Effect> {
+    let end = bench.now + Duration::from_millis(ms);
+    let mut effects = Vec::new();
+    while let Some(due) = bench.device.deadline().filter(|due| *due <= end) {
+        bench.now = bench.now.max(due);
+        effects.extend(bench.input(DeviceInput::Timeout));
+        assert_ne!(bench.device.deadline(), Some(due), "a deadline that stays is a busy loop");
+    }
+    bench.now = end;
+    effects
+}
+
+fn news_at(news: News, at: HubTime) -> PlayerNews {
+    let offset = Duration::from_millis(1234);
+    match news {
+        News::Started => PlayerNews::Started { at: at + Duration::from_millis(20) },
+        News::Buffered => PlayerNews::Buffered,
+        News::Stalled => PlayerNews::Stalled { at },
+        News::Recovered => PlayerNews::Recovered { at },
+        News::Paused => PlayerNews::Paused { offset },
+        News::Resumed => PlayerNews::Resumed { at },
+        News::Finished => PlayerNews::Finished,
+        News::Stopped => PlayerNews::Stopped { offset },
+        News::Failed => {
+            PlayerNews::Failed(MediaError { kind: MediaErrorKind::Unknown, message: "no".into() })
+        }
+        News::Unattached => PlayerNews::Unattached,
+        News::Attributes => PlayerNews::Attributes(Attributes { codec: "MP3".into(), ..Default::default() }),
+        News::Title => PlayerNews::Title(format!("{}", at.nanos() % 5)),
+    }
+}

@@ -114,10 +114,9 @@ impl AudioPlayer {
             // The current song is not disturbed by it.
             PlayerNews::Failed(error) => queued.failed = Some(error.clone()),
             PlayerNews::Unattached | PlayerNews::Stopped { .. } => {
-                if let Some(gone) = self.queue.remove(index) {
-                    if *news == PlayerNews::Unattached {
-                        regret(&gone, turn);
-                    }
+                let gone = self.queue.remove(index);
+                if let Some(gone) = gone.filter(|_| *news == PlayerNews::Unattached) {
+                    regret(&gone, turn);
                 }
                 self.preload(turn);
             }

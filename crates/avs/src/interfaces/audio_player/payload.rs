@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use antiphon_domain::focus::Mixability;
 use antiphon_domain::media::Media;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::progress::Progress;
 use crate::effect::PlayerSource;
@@ -195,11 +196,8 @@ fn headers(wire: HeadersWire) -> Vec<(String, String)> {
     let mut kept = Vec::new();
     for group in [wire.all, wire.audio_segment].into_iter().flatten() {
         for header in group.into_iter().take(HEADERS_LIMIT) {
-            if let Some((name, value)) = header.0 {
-                if is_allowed(&name, &value) {
-                    kept.push((name, value));
-                }
-            }
+            let allowed = header.0.filter(|(name, value)| is_allowed(name, value));
+            kept.extend(allowed);
         }
     }
     kept
@@ -214,8 +212,8 @@ fn is_allowed(name: &str, value: &str) -> bool {
     (extension || known) && value.len() <= HEADER_VALUE_LIMIT && !value.contains(['\r', '\n'])
 }
 
-/// A header as an object of two members: the first one's value is the name, the second one's the value, unless the
-/// members say themselves which is which. Amazon does not publish their names.
+/// A header as an object of two members: `name` and `value` where they are called so, otherwise the first is the name
+/// and the second the value. Amazon does not publish what they are called.
 struct HeaderWire(Option<(String, String)>);
 
 impl<'de> Deserialize<'de> for HeaderWire {
@@ -230,11 +228,23 @@ impl<'de> Deserialize<'de> for HeaderWire {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeaderWire, A::Error> {
-                let first: Option<(String, String)> = map.next_entry()?;
-                let second: Option<(String, String)> = map.next_entry()?;
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                let (Some((key, one)), Some((_, two))) = (first, second) else { return Ok(HeaderWire(None)) };
-                Ok(HeaderWire(Some(if key == "value" { (two, one) } else { (one, two) })))
+                let mut by_place = [None, None];
+                let (mut name, mut value) = (None, None);
+                let mut place = 0;
+                while let Some((key, member)) = map.next_entry::<String, Value>()? {
+                    let text = member.as_str().map(str::to_owned);
+                    match key.as_str() {
+                        "name" => name = text.clone(),
+                        "value" => value = text.clone(),
+                        _ => {}
+                    }
+                    if let Some(slot) = by_place.get_mut(place) {
+                        *slot = text;
+                    }
+                    place += 1;
+                }
+                let [first, second] = by_place;
+                Ok(HeaderWire(name.zip(value).or_else(|| first.zip(second))))
             }
         }
 
