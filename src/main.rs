@@ -1,3 +1,15 @@
-//! The program.
+//! The program: arguments in, an exit code out. The only file that ends the process.
 
-fn main() {}
+#![expect(clippy::disallowed_methods, reason = "this is the one place that may end the process")]
+
+use clap::Parser;
+
+fn main() {
+    match antiphon::cli::Cli::parse().run() {
+        Ok(()) => {}
+        Err(e) => {
+            eprintln!("antiphon: {e:#}");
+            std::process::exit(1);
+        }
+    }
+}

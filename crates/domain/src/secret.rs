@@ -5,8 +5,11 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
 /// A text kept out of logs, metrics and debug output.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {

@@ -14,16 +14,15 @@ mod directive;
 mod opening;
 mod queue;
 mod response;
-mod secret;
 mod types;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use antiphon_domain::HubTime;
 
+pub use antiphon_domain::Secret;
 pub use config::{Identity, SessionConfig, Stack, Timers};
 pub use declare::capabilities_body;
-pub use secret::Secret;
 pub use types::{ConnId, DeclareFailed, EventOutcome, Input, Output, Request, State, WaitReason};
 
 use crate::message::StreamId;

@@ -1,0 +1,183 @@
+//! The archive: the store's actor, first up and last down. Acknowledged means committed.
+//!
+//! It has a thread of its own, because a commit waits for the disk. Levels are saved debounced; secrets before they
+//! are acknowledged.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use actix::prelude::*;
+use antiphon_domain::house::House;
+use antiphon_domain::{Secret, SpeakerId};
+use antiphon_store::{SpeakerRecord, Store, StoreError, secret_name};
+use tracing::{error, warn};
+
+use crate::messages::{
+    Close, EraseSpeaker, Heartbeat, Recall, RecallHouse, Remembered, SaveDevice, SaveHouse, SaveSecret,
+    SaveSpeaker,
+};
+
+const HOUSE: &str = "house";
+/// How long a changed house may wait for a later one: a slider in motion is one write.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// The actor.
+pub struct Archive {
+    store: Store,
+    house: Option<House>,
+}
+
+/// What was found at start.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The groups and levels.
+    pub house: House,
+    /// The speakers ever seen.
+    pub speakers: Vec<SpeakerRecord>,
+}
+
+impl Archive {
+    /// Opens the database and reads what the hub starts from.
+    pub fn open(database: &Path) -> Result<(Self, Found), StoreError> {
+        let store = Store::open(database)?;
+        let found = Found { house: store.document(HOUSE)?.unwrap_or_default(), speakers: store.speakers()? };
+        Ok((Self { store, house: None }, found))
+    }
+
+    fn device_key(speaker: &SpeakerId) -> String {
+        format!("device:{speaker}")
+    }
+
+    fn recall(&self, speaker: &SpeakerId) -> Result<Remembered, StoreError> {
+        let stored: Option<BTreeMap<String, serde_json::Value>> =
+            self.store.document(&Self::device_key(speaker))?;
+        Ok(Remembered {
+            refresh_token: self.store.secret(speaker, secret_name::REFRESH_TOKEN)?,
+            gateway: self.store.secret(speaker, secret_name::GATEWAY)?.map(|s| s.expose().to_string()),
+            stored: stored.unwrap_or_default(),
+        })
+    }
+
+    fn save_secret(&mut self, speaker: &SpeakerId, name: &str, secret: &Secret) -> Result<(), StoreError> {
+        // An empty secret is a forgotten one.
+        if secret.expose().is_empty() {
+            self.store.remove_secret(speaker, name).map(drop)
+        } else {
+            self.store.save_secret(speaker, name, secret)
+        }
+    }
+
+    fn flush_house(&mut self) {
+        if let Some(house) = self.house.take()
+            && let Err(e) = self.store.save_document(HOUSE, &house)
+        {
+            error!(error = %e, "groups and levels could not be saved");
+        }
+    }
+}
+
+impl Actor for Archive {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(4096);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.flush_house();
+    }
+}
+
+impl Handler<SaveHouse> for Archive {
+    type Result = ();
+
+    fn handle(&mut self, message: SaveHouse, ctx: &mut Self::Context) {
+        if self.house.replace(message.0).is_none() {
+            ctx.run_later(DEBOUNCE, |archive, _| archive.flush_house());
+        }
+    }
+}
+
+impl Handler<SaveSpeaker> for Archive {
+    type Result = ();
+
+    fn handle(&mut self, message: SaveSpeaker, _: &mut Self::Context) {
+        if let Err(e) = self.store.save_speaker(&message.0) {
+            warn!(speaker = %message.0.id, error = %e, "speaker could not be saved");
+        }
+    }
+}
+
+impl Handler<EraseSpeaker> for Archive {
+    type Result = ();
+
+    fn handle(&mut self, message: EraseSpeaker, _: &mut Self::Context) {
+        let erased = self
+            .store
+            .forget_speaker(&message.0)
+            .and_then(|_| self.store.remove_document(&Self::device_key(&message.0)));
+        if let Err(e) = erased {
+            warn!(speaker = %message.0, error = %e, "speaker could not be erased");
+        }
+    }
+}
+
+impl Handler<SaveSecret> for Archive {
+    type Result = bool;
+
+    fn handle(&mut self, message: SaveSecret, _: &mut Self::Context) -> bool {
+        match self.save_secret(&message.speaker, message.name, &message.secret) {
+            Ok(()) => true,
+            Err(e) => {
+                error!(speaker = %message.speaker, secret = message.name, error = %e, "secret could not be saved");
+                false
+            }
+        }
+    }
+}
+
+impl Handler<SaveDevice> for Archive {
+    type Result = ();
+
+    fn handle(&mut self, message: SaveDevice, _: &mut Self::Context) {
+        if let Err(e) = self.store.save_document(&Self::device_key(&message.speaker), &message.stored) {
+            error!(speaker = %message.speaker, error = %e, "device state could not be saved");
+        }
+    }
+}
+
+impl Handler<Recall> for Archive {
+    type Result = Remembered;
+
+    fn handle(&mut self, message: Recall, _: &mut Self::Context) -> Remembered {
+        self.recall(&message.0).unwrap_or_else(|e| {
+            error!(speaker = %message.0, error = %e, "speaker could not be recalled");
+            Remembered::default()
+        })
+    }
+}
+
+impl Handler<RecallHouse> for Archive {
+    type Result = MessageResult<RecallHouse>;
+
+    fn handle(&mut self, _: RecallHouse, _: &mut Self::Context) -> Self::Result {
+        self.flush_house();
+        MessageResult(self.store.document(HOUSE).ok().flatten().unwrap_or_default())
+    }
+}
+
+impl Handler<Heartbeat> for Archive {
+    type Result = ();
+
+    fn handle(&mut self, _: Heartbeat, _: &mut Self::Context) {}
+}
+
+impl Handler<Close> for Archive {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
+        self.flush_house();
+        ctx.stop();
+    }
+}

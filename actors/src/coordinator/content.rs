@@ -1,0 +1,207 @@
+//! What each group hears: the contents, whose they are, and who listens.
+//!
+//! A content is one feed, decoded once and shared by the mixers of its group. It belongs to the AVS device whose Play
+//! began it (the group's leader for that content) or to a person at a surface. Of two contents for one group the
+//! later wins and the earlier is reported stopped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_avs::effect::PlayerId;
+use antiphon_domain::media::Media;
+use antiphon_domain::{GroupId, HubTime, SpeakerId};
+use antiphon_render::{Feed, Renderer};
+
+use actix::prelude::Recipient;
+
+use crate::messages::FeedNews;
+use crate::metrics::Metrics;
+use crate::post;
+use crate::snapshot::ContentView;
+
+/// Whose a content is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// An AVS device's, under the number its machine gave it.
+    Device(SpeakerId, PlayerId),
+    /// A person's, started here.
+    Person,
+}
+
+/// One content.
+pub(super) struct Content {
+    pub(super) feed: Feed,
+    pub(super) group: GroupId,
+    pub(super) owner: Owner,
+    pub(super) state: State,
+    /// When it was asked for: the Play directive's last byte, or the surface's request.
+    pub(super) asked: HubTime,
+    url: String,
+    pub(super) title: Option<String>,
+}
+
+/// How far a content is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Opened ahead of its turn; nobody listens.
+    Prepared,
+    /// Begins at the very sample the current one ends.
+    Next,
+    /// Asked to be heard; not due yet.
+    Preparing,
+    Playing,
+    Paused,
+    Stalled,
+}
+
+/// All contents.
+#[derive(Default)]
+pub(super) struct Contents {
+    last: u64,
+    all: BTreeMap<u64, Content>,
+    news: Option<Recipient<FeedNews>>,
+}
+
+impl Contents {
+    /// Where feeds tell their news.
+    pub(super) fn news_to(&mut self, recipient: Recipient<FeedNews>) {
+        self.news = Some(recipient);
+    }
+
+    /// Opens a feed; nothing is heard yet.
+    pub(super) fn open(
+        &mut self,
+        renderer: &Renderer,
+        metrics: &Metrics,
+        media: Media,
+        group: GroupId,
+        owner: Owner,
+        asked: HubTime,
+    ) -> u64 {
+        self.last += 1;
+        let content = self.last;
+        let url = without_secrets(&media.url);
+        let news = self.news.clone();
+        let metrics = metrics.clone();
+        let sink = Arc::new(move |event| {
+            if let Some(news) = &news {
+                // Counted when refused; the mailbox is far larger than all feeds' news together.
+                let _ = post::tell(news, FeedNews { content, event }, &metrics);
+            }
+        });
+        let feed = renderer.open_feed(media, sink);
+        let state = State::Prepared;
+        self.all.insert(content, Content { feed, group, owner, state, asked, url, title: None });
+        content
+    }
+
+    pub(super) fn get_mut(&mut self, content: u64) -> Option<&mut Content> {
+        self.all.get_mut(&content)
+    }
+
+    pub(super) fn find(&self, owner: &Owner) -> Option<u64> {
+        self.all.iter().find(|(_, c)| &c.owner == owner).map(|(id, _)| *id)
+    }
+
+    pub(super) fn remove(&mut self, content: u64) -> Option<Content> {
+        self.all.remove(&content)
+    }
+
+    /// The content opened last.
+    pub(super) fn newest(&self) -> u64 {
+        self.last
+    }
+
+    /// What a group hears now or is about to hear.
+    pub(super) fn current(&self, group: &GroupId) -> Option<(u64, &Content)> {
+        let heard = |c: &Content| !matches!(c.state, State::Prepared | State::Next);
+        self.all.iter().find(|(_, c)| &c.group == group && heard(c)).map(|(id, c)| (*id, c))
+    }
+
+    /// Every content of a group, prepared ones too.
+    pub(super) fn of_group(&self, group: &GroupId) -> Vec<u64> {
+        self.all.iter().filter(|(_, c)| &c.group == group).map(|(id, _)| *id).collect()
+    }
+
+    /// The content that begins when the group's current one ends, or has just begun because that one ended.
+    pub(super) fn next_of(&mut self, group: &GroupId) -> Option<&mut Content> {
+        self.all.values_mut().find(|c| &c.group == group && c.state != State::Prepared)
+    }
+
+    /// The feed a group's members listen to.
+    pub(super) fn feed_of(&self, group: &GroupId) -> Option<Feed> {
+        self.current(group).map(|(_, c)| c.feed.clone())
+    }
+
+    /// A group's contents belong to another group from now on.
+    pub(super) fn rename(&mut self, from: &GroupId, to: &GroupId) {
+        for content in self.all.values_mut() {
+            if &content.group == from {
+                content.group = to.clone();
+            }
+        }
+    }
+
+    /// All groups that have contents.
+    pub(super) fn groups(&self) -> Vec<GroupId> {
+        let mut groups: Vec<GroupId> = self.all.values().map(|c| c.group.clone()).collect();
+        groups.dedup();
+        groups
+    }
+
+    /// The device that owns a group's contents, where one does.
+    pub(super) fn leader(&self, group: &GroupId) -> Option<SpeakerId> {
+        self.all.values().filter(|c| &c.group == group).find_map(|c| match &c.owner {
+            Owner::Device(speaker, _) => Some(speaker.clone()),
+            Owner::Person => None,
+        })
+    }
+
+    pub(super) fn view(&self, group: &GroupId) -> Option<ContentView> {
+        let (_, content) = self.current(group)?;
+        Some(ContentView {
+            url: content.url.clone(),
+            title: content.title.clone(),
+            state: match content.state {
+                State::Prepared | State::Next | State::Preparing => "preparing",
+                State::Playing => "playing",
+                State::Paused => "paused",
+                State::Stalled => "stalled",
+            },
+            position_ms: millis(content.feed.position()),
+            leader: match &content.owner {
+                Owner::Device(speaker, _) => Some(speaker.clone()),
+                Owner::Person => None,
+            },
+        })
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A URL as it may be shown: without user, password and query.
+fn without_secrets(url: &str) -> String {
+    let bare = url.split(['?', '#']).next().unwrap_or(url);
+    match bare.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').map_or((rest, None), |(h, p)| (h, Some(p)));
+            let host = host.rsplit('@').next().unwrap_or(host);
+            path.map_or(format!("{scheme}://{host}"), |p| format!("{scheme}://{host}/{p}"))
+        }
+        None => bare.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn shown_urls_have_no_secrets() {
+        assert_eq!(without_secrets("https://u:p@h:8/a/b.mp3?token=x#y"), "https://h:8/a/b.mp3");
+        assert_eq!(without_secrets("http://h"), "http://h");
+    }
+}

@@ -1,0 +1,177 @@
+//! The coordinator: who is with whom, how loud, and what they hear.
+//!
+//! One actor owns the [`House`]. `levels` fans volume out, `content` and `orders` decide who
+//! hears what and from when, `groups` changes membership. Speakers introduce themselves; it tells them through recipients of one message type each.
+
+mod content;
+mod groups;
+mod levels;
+mod orders;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use antiphon_domain::group::Target;
+use antiphon_domain::house::{House, HouseError};
+use antiphon_domain::{GroupId, Lead, Report, SpeakerId};
+use antiphon_render::FeedId;
+
+use crate::messages::*;
+use crate::parts::Parts;
+use crate::post;
+use crate::snapshot::{GroupView, Snapshot, SpeakerView};
+use content::Contents;
+
+/// How often refused fan-outs are offered again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// The actor.
+pub struct Coordinator {
+    parts: Arc<Parts>,
+    house: House,
+    listeners: BTreeMap<SpeakerId, Listener>,
+    contents: Contents,
+    archive: Recipient<SaveHouse>,
+}
+
+/// What the coordinator knows of a speaker's actor.
+struct Listener {
+    lead: Lead,
+    apply: Recipient<ApplyLevel>,
+    listen: Recipient<Listen>,
+    tell: Recipient<Tell>,
+    /// The feed it was last told to listen to.
+    hears: Option<FeedId>,
+    /// A fan-out its mailbox refused.
+    owed: Option<ApplyLevel>,
+    view: Option<Box<SpeakerView>>,
+}
+
+impl Coordinator {
+    /// Begins with the archived house.
+    pub fn new(parts: Arc<Parts>, house: House, archive: Recipient<SaveHouse>) -> Self {
+        Self { parts, house, listeners: BTreeMap::new(), contents: Contents::default(), archive }
+    }
+
+    /// The group a target means.
+    fn group_of(&self, target: &Target) -> Result<GroupId, HouseError> {
+        match target {
+            Target::Group(id) => self
+                .house
+                .group(id)
+                .map(|g| g.id.clone())
+                .ok_or_else(|| HouseError::NoGroup(id.as_str().into())),
+            Target::SpeakerInGroup(speaker) | Target::SpeakerAlone(speaker) => self
+                .house
+                .group_of(speaker)
+                .map(|g| g.id.clone())
+                .ok_or_else(|| HouseError::NoSpeaker(speaker.as_str().into())),
+        }
+    }
+
+    fn save(&self) {
+        // Refusals are counted; the next change saves the whole house again.
+        let _ = post::tell(&self.archive, SaveHouse(self.house.clone()), &self.parts.metrics);
+        let formed = self.house.groups().filter(|g| g.members().len() > 1).count();
+        self.parts.metrics.groups.set(formed as i64);
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let mut speakers = Vec::new();
+        for (id, listener) in &self.listeners {
+            let Some(view) = &listener.view else { continue };
+            let mut view = (**view).clone();
+            if let Some(group) = self.house.group_of(id) {
+                if let Some(level) = group.level_of(id) {
+                    view.set_level(level, group.is_known(id));
+                }
+                view.group = Some(group.id.clone());
+            }
+            speakers.push(view);
+        }
+        let groups = self
+            .house
+            .groups()
+            .filter(|g| g.members().len() > 1 || self.contents.view(&g.id).is_some())
+            .map(|g| GroupView {
+                id: g.id.clone(),
+                name: g.name.clone(),
+                volume: g.volume(),
+                muted: g.muted(),
+                speakers: g.members().iter().map(|m| m.speaker.clone()).collect(),
+                content: self.contents.view(&g.id),
+            })
+            .collect();
+        Snapshot { speakers, groups }
+    }
+}
+
+impl Actor for Coordinator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(8192);
+        self.contents.news_to(ctx.address().recipient());
+        ctx.run_interval(AGAIN, |coordinator, _| coordinator.offer_again());
+    }
+}
+
+impl Handler<Enlist> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, message: Enlist, _: &mut Self::Context) {
+        let Enlist { speaker, name, ceiling, lead, apply, listen, tell } = message;
+        self.house.admit(&speaker, &name, None, ceiling);
+        let _ = self.house.set_ceiling(&speaker, ceiling);
+        let view = self.listeners.remove(&speaker).and_then(|old| old.view);
+        let listener = Listener { lead, apply, listen, tell, hears: None, owed: None, view };
+        self.listeners.insert(speaker.clone(), listener);
+        self.parts.metrics.speakers.set(self.listeners.len() as i64);
+        self.form_configured();
+        self.tell_level(&speaker, Report::NONE);
+        self.reconcile();
+        self.save();
+    }
+}
+
+impl Handler<Publish> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, message: Publish, _: &mut Self::Context) {
+        if let Some(listener) = self.listeners.get_mut(&message.0.id) {
+            listener.view = Some(message.0);
+        }
+    }
+}
+
+impl Handler<GetSnapshot> for Coordinator {
+    type Result = MessageResult<GetSnapshot>;
+
+    fn handle(&mut self, _: GetSnapshot, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.snapshot())
+    }
+}
+
+impl Handler<GetHouse> for Coordinator {
+    type Result = MessageResult<GetHouse>;
+
+    fn handle(&mut self, _: GetHouse, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.house.clone())
+    }
+}
+
+impl Handler<Heartbeat> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: Heartbeat, _: &mut Self::Context) {}
+}
+
+impl Handler<Close> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}

@@ -1,0 +1,298 @@
+//! Orders and news about content: device machines and people ask, feeds report, listeners are told.
+
+use actix::prelude::*;
+use antiphon_avs::effect::{PlayerCommand, PlayerId, PlayerSource};
+use antiphon_avs::signal::{Attributes, PlayerNews, Signal};
+use antiphon_domain::house::HouseError;
+use antiphon_domain::media::Media;
+use antiphon_domain::{GroupId, HubTime, Lead, SpeakerId};
+use antiphon_render::{FeedEvent, FeedId};
+use tracing::{debug, info, warn};
+
+use super::Coordinator;
+use super::content::{Owner, State};
+use crate::messages::{FeedNews, Listen, PlayMedia, PlayerOrder, StopContent, Tell};
+use crate::post;
+
+impl Handler<PlayerOrder> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, message: PlayerOrder, _: &mut Self::Context) {
+        let PlayerOrder { speaker, command, received } = message;
+        let asked = received.unwrap_or_else(|| self.parts.now());
+        let content_of = |c: &Self, id: PlayerId| c.contents.find(&Owner::Device(speaker.clone(), id));
+        match command {
+            PlayerCommand::Prepare { id, source } => self.prepare(&speaker, id, source, asked),
+            PlayerCommand::Play { id, after } => {
+                let Some(content) = content_of(self, id) else {
+                    warn!(%speaker, player = id.0, "asked to play what was never prepared");
+                    return;
+                };
+                let predecessor = after.and_then(|p| content_of(self, p));
+                self.play(content, predecessor, asked);
+            }
+            PlayerCommand::Pause { id } => {
+                if let Some(c) = content_of(self, id).and_then(|c| self.contents.get_mut(c)) {
+                    c.feed.pause();
+                }
+            }
+            PlayerCommand::Resume { id } => {
+                let Some(content) = content_of(self, id) else { return };
+                let Some(group) = self.contents.get_mut(content).map(|c| c.group.clone()) else { return };
+                let lead = self.lead_of(&group);
+                if let Some(c) = self.contents.get_mut(content) {
+                    c.feed.resume(lead);
+                }
+            }
+            PlayerCommand::Stop { id } => {
+                if let Some(content) = content_of(self, id) {
+                    self.end(content);
+                }
+                self.reconcile();
+            }
+        }
+    }
+}
+
+impl Handler<PlayMedia> for Coordinator {
+    type Result = Result<(), HouseError>;
+
+    fn handle(&mut self, message: PlayMedia, _: &mut Self::Context) -> Self::Result {
+        let group = self.group_of(&message.target)?;
+        let now = self.parts.now();
+        let parts = self.parts.clone();
+        let content =
+            self.contents.open(&parts.renderer, &parts.metrics, message.media, group, Owner::Person, now);
+        self.play(content, None, now);
+        Ok(())
+    }
+}
+
+impl Handler<StopContent> for Coordinator {
+    type Result = Result<(), HouseError>;
+
+    fn handle(&mut self, message: StopContent, _: &mut Self::Context) -> Self::Result {
+        let group = self.group_of(&message.target)?;
+        self.end_all(&group, None, Signal::ContentStopped);
+        self.reconcile();
+        Ok(())
+    }
+}
+
+impl Handler<FeedNews> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, message: FeedNews, _: &mut Self::Context) {
+        let now = self.parts.now();
+        // News of a content that was stopped meanwhile is stale.
+        let Some(content) = self.contents.get_mut(message.content) else { return };
+        let (group, asked) = (content.group.clone(), content.asked);
+        let news = match message.event {
+            FeedEvent::Scheduled { at } => {
+                self.parts.metrics.play_to_due.observe(at.since(asked).as_secs_f64());
+                None
+            }
+            FeedEvent::Started { at } => {
+                content.state = State::Playing;
+                Some(PlayerNews::Started { at })
+            }
+            FeedEvent::Buffered => Some(PlayerNews::Buffered),
+            FeedEvent::Stalled { .. } => {
+                content.state = State::Stalled;
+                Some(PlayerNews::Stalled { at: now })
+            }
+            FeedEvent::Recovered { .. } => {
+                content.state = State::Playing;
+                Some(PlayerNews::Recovered { at: now })
+            }
+            FeedEvent::Paused { offset } => {
+                content.state = State::Paused;
+                Some(PlayerNews::Paused { offset })
+            }
+            FeedEvent::Resumed { at, .. } => {
+                content.state = State::Playing;
+                Some(PlayerNews::Resumed { at })
+            }
+            FeedEvent::Attributes(a) => Some(PlayerNews::Attributes(Attributes {
+                codec: a.codec.unwrap_or_default(),
+                rate: a.rate,
+                bits_per_second: a.bitrate,
+            })),
+            FeedEvent::Tags(tags) => {
+                content.title.clone_from(&tags.title);
+                tags.title.map(PlayerNews::Title)
+            }
+            FeedEvent::Finished { .. } => Some(PlayerNews::Finished),
+            FeedEvent::Stopped { offset } => Some(PlayerNews::Stopped { offset }),
+            FeedEvent::Failed { error, .. } => {
+                info!(%group, kind = ?error.kind, why = %error.message, "a stream failed");
+                Some(PlayerNews::Failed(error))
+            }
+            other => {
+                debug!(event = ?other, "feed");
+                None
+            }
+        };
+        let Some(news) = news else { return };
+        let over = matches!(news, PlayerNews::Finished | PlayerNews::Stopped { .. } | PlayerNews::Failed(_));
+        self.tell_owner(message.content, news);
+        if over {
+            if let Some(ended) = self.contents.remove(message.content) {
+                self.succeed(&group, ended.feed.id());
+            }
+            self.reconcile();
+        }
+    }
+}
+
+impl Coordinator {
+    fn prepare(&mut self, speaker: &SpeakerId, id: PlayerId, source: PlayerSource, asked: HubTime) {
+        let media: Media = match source {
+            PlayerSource::Media(media) => media,
+            _ => return self.tell_speaker(speaker, Tell::player(id, PlayerNews::Unattached)),
+        };
+        let Some(group) = self.house.group_of(speaker).map(|g| g.id.clone()) else { return };
+        let parts = self.parts.clone();
+        let owner = Owner::Device(speaker.clone(), id);
+        self.contents.open(&parts.renderer, &parts.metrics, media, group, owner, asked);
+    }
+
+    /// Lets a content be heard: at once, or gaplessly after its predecessor. The later Play wins: whatever another
+    /// owner had in the group is reported stopped.
+    fn play(&mut self, content: u64, predecessor: Option<u64>, asked: HubTime) {
+        let Some((group, owner)) = self.contents.get_mut(content).map(|c| (c.group.clone(), c.owner.clone()))
+        else {
+            return;
+        };
+        self.end_all(&group, Some(&owner), Signal::ContentTaken);
+        if let Some(before) = predecessor.and_then(|p| self.contents.get_mut(p)).map(|c| c.feed.clone()) {
+            if let Some(c) = self.contents.get_mut(content) {
+                before.then(&c.feed);
+                c.state = State::Next;
+            }
+            return;
+        }
+        if let Some(c) = self.contents.get_mut(content) {
+            c.state = State::Preparing;
+            c.asked = asked;
+        }
+        self.reconcile();
+        let lead = self.lead_of(&group);
+        if let Some(c) = self.contents.get_mut(content) {
+            c.feed.start(lead);
+        }
+    }
+
+    /// Ends every content of a group but those of `sparing`'s device; their owners are told why.
+    fn end_all(&mut self, group: &GroupId, sparing: Option<&Owner>, why: Signal) {
+        let same = |a: &Owner, b: &Owner| match (a, b) {
+            (Owner::Device(a, _), Owner::Device(b, _)) => a == b,
+            _ => false,
+        };
+        let mut owners = Vec::new();
+        for content in self.contents.of_group(group) {
+            let Some(owner) = self.contents.get_mut(content).map(|c| c.owner.clone()) else { continue };
+            // A person's new content spares itself alone; a device's spares all of that device.
+            if sparing.is_some_and(|s| same(s, &owner))
+                || (sparing == Some(&owner) && self.is_newest(content))
+            {
+                continue;
+            }
+            self.end(content);
+            if let Owner::Device(speaker, _) = owner
+                && !owners.contains(&speaker)
+            {
+                owners.push(speaker);
+            }
+        }
+        for speaker in owners {
+            self.tell_speaker(&speaker, Tell(why.clone()));
+        }
+    }
+
+    fn is_newest(&self, content: u64) -> bool {
+        self.contents.newest() == content
+    }
+
+    /// Stops a content and forgets it.
+    fn end(&mut self, content: u64) {
+        if let Some(ended) = self.contents.remove(content) {
+            ended.feed.stop();
+        }
+    }
+
+    /// The current content of a group is over: the one that follows it without a gap is the current one, and who
+    /// heard the old feed hears the new one already.
+    fn succeed(&mut self, group: &GroupId, ended: FeedId) {
+        let Some(next) = self.contents.next_of(group) else { return };
+        if next.state == State::Next {
+            next.state = State::Preparing;
+        }
+        let feed = next.feed.clone();
+        for listener in self.listeners.values_mut().filter(|l| l.hears == Some(ended)) {
+            if post::tell(&listener.listen, Listen::Follow(feed.clone()), &self.parts.metrics).is_ok() {
+                listener.hears = Some(feed.id());
+            }
+        }
+    }
+
+    /// After regrouping: a content whose group is gone goes where its owner went, or ends.
+    pub(super) fn rehome_contents(&mut self) {
+        for group in self.contents.groups() {
+            if self.house.group(&group).is_some() {
+                continue;
+            }
+            let home = self
+                .contents
+                .leader(&group)
+                .or_else(|| self.listener_of(&group))
+                .and_then(|s| self.house.group_of(&s))
+                .map(|g| g.id.clone());
+            match home {
+                Some(home) if self.contents.current(&home).is_none() => self.contents.rename(&group, &home),
+                _ => self.end_all(&group, None, Signal::ContentTaken),
+            }
+        }
+    }
+
+    /// Somebody who listened to a group's content when the group still was.
+    fn listener_of(&self, group: &GroupId) -> Option<SpeakerId> {
+        let feed = self.contents.feed_of(group)?.id();
+        self.listeners.iter().find(|(_, l)| l.hears == Some(feed)).map(|(s, _)| s.clone())
+    }
+
+    /// Tells every speaker what to listen to, where that changed. The one place that attaches and detaches.
+    pub(super) fn reconcile(&mut self) {
+        for (speaker, listener) in &mut self.listeners {
+            let feed = self.house.group_of(speaker).and_then(|g| self.contents.feed_of(&g.id));
+            let id = feed.as_ref().map(antiphon_render::Feed::id);
+            if listener.hears == id {
+                continue;
+            }
+            let order = feed.map_or(Listen::Nothing, Listen::To);
+            if post::tell(&listener.listen, order, &self.parts.metrics).is_ok() {
+                listener.hears = id;
+            }
+        }
+    }
+
+    fn lead_of(&self, group: &GroupId) -> Lead {
+        let Some(group) = self.house.group(group) else { return Lead::default() };
+        let leads = group.members().iter().filter_map(|m| self.listeners.get(&m.speaker).map(|l| l.lead));
+        leads.max().unwrap_or_default()
+    }
+
+    fn tell_owner(&mut self, content: u64, news: PlayerNews) {
+        if let Some(Owner::Device(speaker, id)) = self.contents.get_mut(content).map(|c| c.owner.clone()) {
+            self.tell_speaker(&speaker, Tell::player(id, news));
+        }
+    }
+
+    fn tell_speaker(&mut self, speaker: &SpeakerId, news: Tell) {
+        if let Some(listener) = self.listeners.get(speaker)
+            && post::tell(&listener.tell, news, &self.parts.metrics).is_err()
+        {
+            warn!(%speaker, "news of its stream was refused by the speaker");
+        }
+    }
+}

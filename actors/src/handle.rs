@@ -1,0 +1,95 @@
+//! All that a surface may hold: commands in, the picture out.
+
+use actix::prelude::*;
+use antiphon_domain::group::Target;
+use antiphon_domain::house::HouseError;
+use antiphon_domain::media::Media;
+use antiphon_domain::{GroupId, LevelCommand, SpeakerId};
+use thiserror::Error;
+
+use crate::hub::Hub;
+use crate::messages::*;
+use crate::snapshot::Snapshot;
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// It names something that is not here, or cannot be done now.
+    #[error(transparent)]
+    House(#[from] HouseError),
+    /// The hub is ending.
+    #[error("the hub is shutting down")]
+    Ending,
+}
+
+/// A surface's hold on the hub. Cheap to clone; outlives any part that is made anew.
+#[derive(Clone)]
+pub struct HubHandle {
+    hub: Addr<Hub>,
+}
+
+impl HubHandle {
+    pub(crate) fn new(hub: Addr<Hub>) -> Self {
+        Self { hub }
+    }
+
+    async fn ask<M>(&self, message: M) -> Result<(), HubError>
+    where
+        M: Message<Result = Result<(), HouseError>> + Send + 'static,
+        Hub: Handler<M>,
+    {
+        Ok(self.hub.send(message).await.map_err(|_| HubError::Ending)??)
+    }
+
+    /// The hub as it is now.
+    pub async fn snapshot(&self) -> Result<Snapshot, HubError> {
+        self.hub.send(GetSnapshot).await.map_err(|_| HubError::Ending)
+    }
+
+    /// Changes loudness: the road that every surface shares with voice.
+    pub async fn change_level(&self, target: Target, command: LevelCommand) -> Result<(), HubError> {
+        self.ask(ChangeLevel { target, command, by_directive: false, received: None }).await
+    }
+
+    /// Plays a stream on a group.
+    pub async fn play(&self, target: Target, media: Media) -> Result<(), HubError> {
+        self.ask(PlayMedia { target, media }).await
+    }
+
+    /// Stops what a group plays, whoever began it.
+    pub async fn stop(&self, target: Target) -> Result<(), HubError> {
+        self.ask(StopContent { target }).await
+    }
+
+    /// Makes a group of these speakers, or changes who is in it.
+    pub async fn form(&self, id: GroupId, name: String, speakers: Vec<SpeakerId>) -> Result<(), HubError> {
+        self.ask(Regroup::Form { id, name, speakers }).await
+    }
+
+    /// Takes a speaker out of its group.
+    pub async fn leave(&self, speaker: SpeakerId) -> Result<(), HubError> {
+        self.ask(Regroup::Leave(speaker)).await
+    }
+
+    /// Ends a group.
+    pub async fn dissolve(&self, group: GroupId) -> Result<(), HubError> {
+        self.ask(Regroup::Dissolve(group)).await
+    }
+
+    /// Asks for a code to link a speaker to an Amazon account; it appears in the snapshot.
+    pub async fn login(&self, speaker: SpeakerId) -> Result<(), HubError> {
+        self.ask(StartLogin(speaker)).await
+    }
+
+    /// Forgets a speaker for good.
+    pub async fn forget(&self, speaker: SpeakerId) -> Result<(), HubError> {
+        self.ask(Forget(speaker)).await
+    }
+
+    /// Ends the hub in order: speakers, discovery, archive. Everything is on disk when this returns.
+    pub async fn close(&self) {
+        // A hub that is gone already is closed.
+        let _ = self.hub.send(Close).await;
+    }
+}

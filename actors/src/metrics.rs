@@ -1,0 +1,115 @@
+//! What the actors count, registered on the registry they are handed.
+
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+/// The actors' figures.
+#[derive(Clone)]
+pub struct Metrics {
+    /// From a directive's last byte to the gain set at a speaker.
+    pub directive_to_gain: Histogram,
+    /// Volume asked of each speaker.
+    pub volume: IntGaugeVec,
+    /// 1 while a speaker is muted.
+    pub muted: IntGaugeVec,
+    /// 1 for the state a speaker's endpoint is in.
+    pub endpoint_state: IntGaugeVec,
+    /// 1 while sound is heard at a speaker.
+    pub playing: IntGaugeVec,
+    /// Hundredths of dB below full scale of what a speaker plays.
+    pub meter: prometheus::GaugeVec,
+    /// Actors made anew after they died or fell silent.
+    pub restarts: IntCounterVec,
+    /// Messages a mailbox refused.
+    pub refused: IntCounterVec,
+    /// Sessions with endpoints, by how they went.
+    pub sessions: IntCounterVec,
+    /// How many speakers there are.
+    pub speakers: IntGauge,
+    /// How many groups of two and more there are.
+    pub groups: IntGauge,
+    /// Directives by what became of them.
+    pub directives: IntCounterVec,
+    /// From a Play to the moment its first sample is due.
+    pub play_to_due: Histogram,
+}
+
+impl Metrics {
+    /// Registers everything.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
+        let single = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let meter = prometheus::GaugeVec::new(
+            Opts::new(
+                "antiphon_speaker_level_dbfs",
+                "Loudness of what the speaker just played, dB below full scale",
+            ),
+            &["speaker"],
+        )?;
+        registry.register(Box::new(meter.clone()))?;
+        Ok(Self {
+            directive_to_gain: histogram(
+                "antiphon_actors_directive_to_gain_seconds",
+                "From the last byte of a volume directive to the gain set at a speaker",
+                vec![0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5],
+            )?,
+            volume: gauge("antiphon_speaker_volume", "Volume asked of the speaker, 0 to 100", &["speaker"])?,
+            muted: gauge("antiphon_speaker_muted", "1 while the speaker is muted", &["speaker"])?,
+            endpoint_state: gauge(
+                "antiphon_speaker_endpoint_state",
+                "1 for the state the speaker's endpoint is in",
+                &["speaker", "kind", "state"],
+            )?,
+            playing: gauge(
+                "antiphon_speaker_playing",
+                "1 while content is heard at the speaker",
+                &["speaker"],
+            )?,
+            meter,
+            restarts: counter(
+                "antiphon_actors_restarts_total",
+                "Actors made anew after they died or fell silent",
+                &["actor"],
+            )?,
+            refused: counter(
+                "antiphon_actors_refused_messages_total",
+                "Messages a mailbox refused",
+                &["message", "why"],
+            )?,
+            sessions: counter(
+                "antiphon_actors_sessions_total",
+                "Sessions with endpoints by how they went",
+                &["speaker", "kind", "outcome"],
+            )?,
+            speakers: single("antiphon_actors_speakers", "Speakers the hub knows")?,
+            groups: single("antiphon_actors_groups", "Groups of two and more speakers")?,
+            directives: counter(
+                "antiphon_actors_directives_total",
+                "Directives by what became of them",
+                &["speaker", "outcome"],
+            )?,
+            play_to_due: histogram(
+                "antiphon_actors_play_to_due_seconds",
+                "From a Play to the moment its first sample is due",
+                vec![0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0],
+            )?,
+        })
+    }
+}

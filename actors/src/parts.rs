@@ -1,0 +1,67 @@
+//! What the actors are built from; put together by `src/wiring.rs`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use antiphon_discovery::DiscoveryConfig;
+use antiphon_domain::{GroupId, HubTime, Secret, SpeakerId, Volume};
+use antiphon_endpoint::{Clock, Kind};
+use antiphon_link::{LinkConfig, LinkContext};
+use antiphon_render::Renderer;
+
+use crate::metrics::Metrics;
+
+/// Dependencies and settings shared by every actor.
+pub struct Parts {
+    /// The hub's one clock.
+    pub clock: Arc<dyn Clock>,
+    /// Every endpoint kind.
+    pub kinds: Vec<Arc<dyn Kind>>,
+    /// Where sound is rendered.
+    pub renderer: Renderer,
+    /// What links share.
+    pub links: Arc<LinkContext>,
+    /// The runtime of links, endpoints and discovery.
+    pub runtime: tokio::runtime::Handle,
+    /// Where discovery registers its figures; the actors' own are in `metrics`.
+    pub registry: prometheus::Registry,
+    /// The actors' figures.
+    pub metrics: Metrics,
+    /// Where to look for speakers.
+    pub discovery: DiscoveryConfig,
+    /// The database file.
+    pub database: PathBuf,
+    /// Whether a volume spoken to one speaker moves its group.
+    pub voice_moves_group: bool,
+    /// What the configuration says of a speaker.
+    pub settings: Box<dyn Fn(&SpeakerId) -> SpeakerSettings + Send + Sync>,
+    /// Groups to form when the hub has never seen them: id, name, speakers.
+    pub groups: Vec<(GroupId, String, Vec<SpeakerId>)>,
+}
+
+impl Parts {
+    /// The moment now.
+    pub fn now(&self) -> HubTime {
+        self.clock.now()
+    }
+
+    /// The kind of that name.
+    pub fn kind(&self, name: &str) -> Option<&Arc<dyn Kind>> {
+        self.kinds.iter().find(|k| k.name() == name)
+    }
+}
+
+/// What the configuration says of one speaker.
+#[derive(Clone, Debug)]
+pub struct SpeakerSettings {
+    /// Its name, where one is set.
+    pub name: Option<String>,
+    /// The place it stands in.
+    pub zone: Option<String>,
+    /// The bound on its volume.
+    pub ceiling: Volume,
+    /// How it reaches AVS; `Err` says what is missing.
+    pub link: Result<LinkConfig, String>,
+    /// A first refresh token.
+    pub refresh_token: Option<Secret>,
+}

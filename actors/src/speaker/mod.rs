@@ -1,0 +1,260 @@
+//! A speaker: one AVS device with its own connection, one mixer output and one endpoint.
+//!
+//! The shell around [`Device`]: `link` carries directives in and events out, `levels` puts loudness where it is
+//! heard, `playback` opens the endpoint and attaches it to what its group hears, `wake` is the one timer.
+
+mod levels;
+mod link;
+mod playback;
+mod wake;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
+use antiphon_avs::effect::Effect;
+use antiphon_avs::signal::Signal;
+use antiphon_domain::group::Target;
+use antiphon_domain::{HubTime, Level, SpeakerId, Volume};
+use antiphon_endpoint::{Descriptor, Kind};
+use antiphon_link::LinkHandle;
+use tracing::{debug, warn};
+
+use crate::messages::*;
+use crate::parts::{Parts, SpeakerSettings};
+use crate::post;
+use crate::snapshot::{EndpointView, LinkView, SpeakerView};
+use playback::Playback;
+
+/// Reverse-DNS name and version that AudioPlayer's fingerprint and SoftwareInfo carry.
+const PACKAGE: &str = "io.antiphon.hub";
+const FIRMWARE: u32 = 1;
+
+/// The actor.
+pub struct Speaker {
+    parts: Arc<Parts>,
+    id: SpeakerId,
+    descriptor: Descriptor,
+    kind: Arc<dyn Kind>,
+    settings: SpeakerSettings,
+    roads: CoordinatorRoads,
+    archive: ArchiveRoads,
+    finder: Recipient<SessionLost>,
+    device: Device,
+    link: Option<LinkHandle>,
+    stored: BTreeMap<String, serde_json::Value>,
+    level: Level,
+    version: u64,
+    playback: Playback,
+    /// When the directive being handled was received.
+    received: Option<HubTime>,
+    wake: wake::Wake,
+    view: SpeakerView,
+}
+
+/// The roads to the archive that a speaker uses.
+#[derive(Clone)]
+pub struct ArchiveRoads {
+    /// What is remembered.
+    pub recall: Recipient<Recall>,
+    /// Secrets to keep.
+    pub secret: Recipient<SaveSecret>,
+    /// Device state to keep.
+    pub device: Recipient<SaveDevice>,
+}
+
+impl Speaker {
+    /// A speaker at this endpoint; `present` is false when it is only remembered.
+    pub fn new(
+        parts: Arc<Parts>,
+        descriptor: Descriptor,
+        present: bool,
+        kind: Arc<dyn Kind>,
+        roads: CoordinatorRoads,
+        archive: ArchiveRoads,
+        finder: Recipient<SessionLost>,
+    ) -> Self {
+        let id = descriptor.id.clone();
+        let settings = (parts.settings)(&id);
+        let level = Level { volume: Volume::SAFE, muted: false };
+        let view = SpeakerView {
+            id: id.clone(),
+            name: settings.name.clone().unwrap_or_else(|| descriptor.name.clone()),
+            zone: settings.zone.clone(),
+            kind: kind.name(),
+            volume: None,
+            muted: false,
+            ceiling: settings.ceiling,
+            group: None,
+            endpoint: EndpointView::default(),
+            link: LinkView { state: "off", why: settings.link.as_ref().err().cloned(), login: None },
+            playing: false,
+            level_dbfs: None,
+        };
+        let device = Device::new(DeviceConfig { level, ..Self::device_config(BTreeMap::new()) });
+        Self {
+            playback: Playback::new(present),
+            parts,
+            id,
+            descriptor,
+            kind,
+            settings,
+            roads,
+            archive,
+            finder,
+            device,
+            link: None,
+            stored: BTreeMap::new(),
+            level,
+            version: 0,
+            received: None,
+            wake: wake::Wake::default(),
+            view,
+        }
+    }
+
+    fn device_config(stored: BTreeMap<String, serde_json::Value>) -> DeviceConfig {
+        DeviceConfig {
+            firmware_version: FIRMWARE,
+            package: PACKAGE.into(),
+            stored,
+            ..DeviceConfig::default()
+        }
+    }
+
+    fn enlist(&self, ctx: &Context<Self>) {
+        let enlist = Enlist {
+            speaker: self.id.clone(),
+            name: self.view.name.clone(),
+            ceiling: self.settings.ceiling,
+            lead: self.kind.caps(&self.descriptor).lead,
+            apply: ctx.address().recipient(),
+            listen: ctx.address().recipient(),
+            tell: ctx.address().recipient(),
+        };
+        if post::tell(&self.roads.enlist, enlist, &self.parts.metrics).is_err() {
+            warn!(speaker = %self.id, "the coordinator did not take the introduction");
+        }
+    }
+
+    /// Runs the device machine on an input and carries its effects out.
+    fn drive(&mut self, input: DeviceInput, ctx: &mut Context<Self>) {
+        self.device.handle_input(input, self.parts.now());
+        while let Some(effect) = self.device.poll_output() {
+            self.perform(effect);
+        }
+        self.arm(ctx);
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send(event) => self.send(event),
+            Effect::ChangeLevel(command) => {
+                let change = ChangeLevel {
+                    target: Target::SpeakerInGroup(self.id.clone()),
+                    command,
+                    by_directive: true,
+                    received: self.received,
+                };
+                if post::tell(&self.roads.levels, change, &self.parts.metrics).is_err() {
+                    warn!(speaker = %self.id, "a volume directive was refused by the coordinator");
+                }
+            }
+            Effect::Player(command) => {
+                let order = PlayerOrder { speaker: self.id.clone(), command, received: self.received };
+                if post::tell(&self.roads.orders, order, &self.parts.metrics).is_err() {
+                    warn!(speaker = %self.id, "a player order was refused by the coordinator");
+                }
+            }
+            Effect::Store { key, value } => {
+                self.stored.insert(key, value);
+                let save = SaveDevice { speaker: self.id.clone(), stored: self.stored.clone() };
+                // Counted when refused.
+                let _ = post::tell(&self.archive.device, save, &self.parts.metrics);
+            }
+            other => debug!(speaker = %self.id, effect = ?other, "nothing here takes this effect yet"),
+        }
+    }
+
+    fn publish(&self) {
+        // Counted when refused; the next change publishes again.
+        let _ = post::tell(&self.roads.publish, Publish(Box::new(self.view.clone())), &self.parts.metrics);
+    }
+}
+
+impl Actor for Speaker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(256);
+        self.show_endpoint();
+        self.enlist(ctx);
+        self.publish();
+        let recall = self.archive.recall.send(Recall(self.id.clone()));
+        let recalled = recall.into_actor(self).map(|remembered, speaker, ctx| match remembered {
+            Ok(remembered) => speaker.begin(remembered, ctx),
+            Err(e) => {
+                warn!(speaker = %speaker.id, error = %e, "the archive did not answer");
+                speaker.begin(Remembered::default(), ctx);
+            }
+        });
+        ctx.spawn(recalled);
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        if let Some(link) = self.link.take() {
+            link.shutdown();
+        }
+    }
+}
+
+impl Speaker {
+    /// What the archive remembers is here: the device machine and the link can begin.
+    fn begin(&mut self, remembered: Remembered, ctx: &mut Context<Self>) {
+        self.stored = remembered.stored.clone();
+        let config = DeviceConfig { level: self.level, ..Self::device_config(remembered.stored.clone()) };
+        self.device = Device::new(config);
+        self.arm(ctx);
+        self.open_link(remembered, ctx);
+        self.publish();
+    }
+}
+
+impl Handler<Tell> for Speaker {
+    type Result = ();
+
+    fn handle(&mut self, message: Tell, ctx: &mut Self::Context) {
+        self.drive(DeviceInput::Signal(message.0), ctx);
+    }
+}
+
+impl Handler<Meet> for Speaker {
+    type Result = ();
+
+    fn handle(&mut self, message: Meet, ctx: &mut Self::Context) {
+        self.roads = message.0;
+        // A new coordinator counts from the archived version, which may be older than the last one seen here.
+        self.version = 0;
+        // Its contents are new ones too: the old one's streams ended with it.
+        self.drive(DeviceInput::Signal(Signal::ContentStopped), ctx);
+        self.enlist(ctx);
+        self.publish();
+    }
+}
+
+impl Handler<Heartbeat> for Speaker {
+    type Result = ();
+
+    fn handle(&mut self, _: Heartbeat, _: &mut Self::Context) {}
+}
+
+impl Handler<Close> for Speaker {
+    type Result = ();
+
+    fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
+        // Dropping the session says farewell to the receiver.
+        self.playback.session = None;
+        ctx.stop();
+    }
+}

@@ -1,0 +1,298 @@
+//! A speaker's endpoint: opened when there is something to hear, retried while there is, closed when idle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use antiphon_domain::{HubTime, Volume};
+use antiphon_endpoint::{Caps, EndpointEvent, LostReason};
+use antiphon_render::{Feed, Output, OutputEvent};
+use tracing::{info, warn};
+
+use super::Speaker;
+use crate::messages::{EndpointNews, Heard, Listen, OutputNews, SessionLost, Whereabouts};
+use crate::post;
+use crate::snapshot::EndpointView;
+
+/// How long a session is kept open after the last sound, so that the next Play is heard at once.
+const IDLE: Duration = Duration::from_secs(20);
+/// Retries wait at most this long.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What runs, and what is wanted.
+pub(super) struct Playback {
+    /// The open session, `None` when closed or lost.
+    pub(super) session: Option<Session>,
+    /// Not above this volume for now (law 10); `None`: as wished.
+    pub(super) cautious_at: Option<Volume>,
+    wanted: Option<Feed>,
+    /// Whether the next sound is the first since start-up or a loss.
+    first_sound: bool,
+    present: bool,
+    unreachable_since: Option<HubTime>,
+    last_session: u64,
+    failures: u32,
+    why: Option<LostReason>,
+    retry: Option<SpawnHandle>,
+    idle: Option<SpawnHandle>,
+}
+
+/// An open session.
+pub(super) struct Session {
+    number: u64,
+    pub(super) output: Output,
+    pub(super) caps: Caps,
+    ready: bool,
+}
+
+impl Playback {
+    pub(super) fn new(present: bool) -> Self {
+        Self {
+            session: None,
+            cautious_at: None,
+            wanted: None,
+            first_sound: true,
+            present,
+            unreachable_since: None,
+            last_session: 0,
+            failures: 0,
+            why: None,
+            retry: None,
+            idle: None,
+        }
+    }
+}
+
+impl Speaker {
+    /// Opens a session when something is to be heard and none is open.
+    fn open_session(&mut self, ctx: &mut Context<Self>) {
+        if self.playback.session.is_some() || self.playback.wanted.is_none() {
+            return;
+        }
+        if let Some(retry) = self.playback.retry.take() {
+            ctx.cancel_future(retry);
+        }
+        self.playback.last_session += 1;
+        let number = self.playback.last_session;
+        let endpoint_news = ctx.address().recipient();
+        let metrics = self.parts.metrics.clone();
+        let endpoint_sink = Arc::new(move |event| {
+            // Counted when refused.
+            let _ = post::tell(&endpoint_news, EndpointNews { session: number, event }, &metrics);
+        });
+        let output_news = ctx.address().recipient();
+        let metrics = self.parts.metrics.clone();
+        let output_sink = Arc::new(move |event| {
+            let _ = post::tell(&output_news, OutputNews { session: number, event }, &metrics);
+        });
+        let endpoint = self.kind.open(&self.descriptor, self.parts.clock.clone(), endpoint_sink);
+        let caps = endpoint.caps();
+        let output = self.parts.renderer.open_output(self.id.clone(), endpoint, output_sink);
+        self.playback.session = Some(Session { number, output, caps, ready: false });
+        if self.playback.first_sound {
+            self.playback.first_sound = false;
+            self.be_cautious(ctx);
+        } else {
+            self.set_gain();
+        }
+        if let (Some(session), Some(feed)) = (&self.playback.session, &self.playback.wanted) {
+            session.output.attach(feed);
+        }
+        self.show_endpoint();
+        self.publish();
+    }
+
+    fn close_session(&mut self) {
+        self.playback.session = None;
+        self.view.playing = false;
+        self.view.level_dbfs = None;
+        self.parts.metrics.playing.with_label_values(&[self.id.as_str()]).set(0);
+        self.show_endpoint();
+        self.publish();
+    }
+
+    fn lost(&mut self, why: LostReason, ctx: &mut Context<Self>) {
+        let wait = why.retry_after().saturating_mul(1 << self.playback.failures.min(8)).min(LONGEST_WAIT);
+        warn!(speaker = %self.id, %why, wait_ms = wait.as_millis() as u64, "the endpoint's session is lost");
+        self.count_session("lost");
+        self.playback.failures += 1;
+        self.playback.first_sound = true;
+        self.playback.why = Some(why);
+        self.close_session();
+        if post::tell(&self.finder, SessionLost(self.id.clone()), &self.parts.metrics).is_err() {
+            warn!(speaker = %self.id, "discovery did not take the loss");
+        }
+        let retry = ctx.run_later(wait, |speaker, ctx| {
+            speaker.playback.retry = None;
+            speaker.open_session(ctx);
+        });
+        if let Some(old) = self.playback.retry.replace(retry) {
+            ctx.cancel_future(old);
+        }
+    }
+
+    fn count_session(&self, outcome: &str) {
+        let labels = [self.id.as_str(), self.kind.name(), outcome];
+        self.parts.metrics.sessions.with_label_values(&labels).inc();
+    }
+
+    /// Puts the endpoint's health into the picture and the metrics.
+    pub(super) fn show_endpoint(&mut self) {
+        let state = match &self.playback.session {
+            Some(session) if session.ready => "ready",
+            Some(_) => "connecting",
+            None if self.playback.why.is_some() => "retrying",
+            None if self.playback.present => "present",
+            None => "unreachable",
+        };
+        let why = match (&self.playback.why, self.playback.unreachable_since) {
+            (Some(why), _) => Some(why.to_string()),
+            (None, Some(since)) if !self.playback.present => {
+                let ago = self.parts.now().since(since).as_secs();
+                Some(format!("not found since {ago} s ago"))
+            }
+            (None, None) if !self.playback.present => Some("not found since the hub started".into()),
+            _ => None,
+        };
+        let address = self.descriptor.addresses.first().map(ToString::to_string);
+        self.view.endpoint = EndpointView { state, why, address };
+        for known in ["ready", "connecting", "retrying", "present", "unreachable"] {
+            let labels = [self.id.as_str(), self.kind.name(), known];
+            self.parts.metrics.endpoint_state.with_label_values(&labels).set(i64::from(known == state));
+        }
+    }
+}
+
+impl Handler<Listen> for Speaker {
+    type Result = ();
+
+    fn handle(&mut self, message: Listen, ctx: &mut Self::Context) {
+        if let Some(idle) = self.playback.idle.take() {
+            ctx.cancel_future(idle);
+        }
+        match message {
+            Listen::To(feed) => {
+                if let Some(session) = &self.playback.session {
+                    session.output.attach(&feed);
+                }
+                self.playback.wanted = Some(feed);
+                self.open_session(ctx);
+            }
+            Listen::Follow(feed) => self.playback.wanted = Some(feed),
+            Listen::Nothing => {
+                self.playback.wanted = None;
+                // Nothing to hear: nothing to retry, and no trouble to show.
+                if let Some(retry) = self.playback.retry.take() {
+                    ctx.cancel_future(retry);
+                }
+                if let Some(session) = &self.playback.session {
+                    session.output.detach();
+                }
+                self.playback.idle = Some(ctx.run_later(IDLE, |speaker, _| {
+                    speaker.playback.idle = None;
+                    speaker.close_session();
+                }));
+            }
+        }
+    }
+}
+
+impl Handler<EndpointNews> for Speaker {
+    type Result = ();
+
+    fn handle(&mut self, message: EndpointNews, ctx: &mut Self::Context) {
+        let Some(session) = &mut self.playback.session else { return };
+        if session.number != message.session {
+            return;
+        }
+        match message.event {
+            EndpointEvent::Ready => {
+                session.ready = true;
+                self.playback.failures = 0;
+                self.playback.why = None;
+                info!(speaker = %self.id, kind = self.kind.name(), "endpoint ready");
+                self.count_session("ready");
+                self.show_endpoint();
+                self.publish();
+            }
+            EndpointEvent::Meter { rms_dbfs, .. } => {
+                self.parts.metrics.meter.with_label_values(&[self.id.as_str()]).set(f64::from(rms_dbfs));
+                self.view.level_dbfs = Some(rms_dbfs);
+                self.publish();
+            }
+            EndpointEvent::VolumeTurned(volume) => self.turned(volume),
+            EndpointEvent::Lost(why) => self.lost(why, ctx),
+            // Counted where they happen.
+            _ => {}
+        }
+    }
+}
+
+impl Speaker {
+    /// Somebody turned the knob at the device: its new balance. An echo of our own command is not a change (law 6).
+    fn turned(&mut self, volume: Volume) {
+        if volume == self.level.volume {
+            return;
+        }
+        let change = crate::messages::ChangeLevel {
+            target: antiphon_domain::group::Target::SpeakerAlone(self.id.clone()),
+            command: antiphon_domain::LevelCommand::SetVolume(volume),
+            by_directive: false,
+            received: None,
+        };
+        // Counted when refused; the device keeps its knob where it is.
+        let _ = post::tell(&self.roads.levels, change, &self.parts.metrics);
+    }
+}
+
+impl Handler<OutputNews> for Speaker {
+    type Result = ();
+
+    fn handle(&mut self, message: OutputNews, ctx: &mut Self::Context) {
+        if self.playback.session.as_ref().map(|s| s.number) != Some(message.session) {
+            return;
+        }
+        let playing = match message.event {
+            OutputEvent::Playing { .. } => true,
+            OutputEvent::Failed(why) => return self.lost(LostReason::Local(why), ctx),
+            _ => false,
+        };
+        self.view.playing = playing;
+        self.parts.metrics.playing.with_label_values(&[self.id.as_str()]).set(i64::from(playing));
+        if playing {
+            // Counted when refused.
+            let _ = post::tell(&self.roads.heard, Heard(self.id.clone()), &self.parts.metrics);
+        }
+        self.publish();
+    }
+}
+
+impl Handler<Whereabouts> for Speaker {
+    type Result = ();
+
+    fn handle(&mut self, message: Whereabouts, ctx: &mut Self::Context) {
+        match message {
+            Whereabouts::Present(descriptor) => {
+                let moved = descriptor.addresses != self.descriptor.addresses;
+                if self.settings.name.is_none() {
+                    self.view.name.clone_from(&descriptor.name);
+                }
+                self.descriptor = descriptor;
+                self.playback.present = true;
+                self.playback.unreachable_since = None;
+                self.playback.failures = 0;
+                if moved && self.playback.session.as_ref().is_some_and(|s| !s.ready) {
+                    // It was being called at an address it has left.
+                    self.playback.session = None;
+                }
+                self.open_session(ctx);
+            }
+            Whereabouts::Unreachable(since) => {
+                self.playback.present = false;
+                self.playback.unreachable_since = Some(since);
+            }
+        }
+        self.show_endpoint();
+        self.publish();
+    }
+}

@@ -1,0 +1,286 @@
+//! The configuration file: read once, checked whole, told wrong with file, line, key and what was expected.
+//!
+//! `deploy/antiphon.toml` shows every key; a test loads it, so that it stays true.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use antiphon_domain::{Secret, Volume};
+use antiphon_link::AvsSettings;
+use serde::Deserialize;
+
+/// Everything the file can say. Every part has defaults; an empty file is a hub without Amazon that finds speakers.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the hub remembers things; relative to the file. Default `state`.
+    pub data_dir: Option<PathBuf>,
+    /// The HTTP surface.
+    pub http: Http,
+    /// Where to look for speakers.
+    pub discovery: Discovery,
+    /// The Alexa Voice Service, for every speaker that does not say otherwise.
+    pub avs: AvsSettings,
+    /// What voice commands reach.
+    pub voice: Voice,
+    /// The AirPlay kind.
+    pub airplay: Airplay,
+    /// Configured speakers, and settings for discovered ones.
+    pub speakers: Vec<Speaker>,
+    /// Groups to form when the hub has never seen them.
+    pub groups: Vec<Group>,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Address and port of the API, metrics and health. Loopback unless the owner says otherwise.
+    pub listen: SocketAddr,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8780)) }
+    }
+}
+
+/// `[discovery]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Discovery {
+    /// Interfaces for mDNS; absent: all; empty: none.
+    pub interfaces: Option<Vec<String>>,
+}
+
+/// `[voice]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Voice {
+    /// Whether a volume spoken to one speaker moves its group (`group`, the default) or it alone (`speaker`).
+    pub scope: Scope,
+}
+
+/// What a volume spoken to one speaker reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Its group, each member at its own balance.
+    #[default]
+    Group,
+    /// That speaker alone.
+    Speaker,
+}
+
+/// `[airplay]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Airplay {
+    /// How early packets are sent, in milliseconds; absent: the kind's own default.
+    pub lead_ms: Option<u64>,
+}
+
+impl Airplay {
+    /// The lead, where one is set.
+    pub fn lead(&self) -> Option<Duration> {
+        self.lead_ms.map(Duration::from_millis)
+    }
+}
+
+/// `[[speakers]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Speaker {
+    /// Its id: chosen for a configured speaker, the protocol's own for a discovered one.
+    pub id: String,
+    /// The name people see; absent: the discovered one, else the id.
+    pub name: Option<String>,
+    /// The place in the home it stands in.
+    pub zone: Option<String>,
+    /// `virtual:`, `virtual:FILE.wav`, `airplay://HOST:PORT` or `local:`; absent for a discovered speaker.
+    pub endpoint: Option<String>,
+    /// The serial number AVS knows it by; absent: made from the id.
+    pub serial_number: Option<String>,
+    /// A first refresh token; once rotated, the stored one counts.
+    pub refresh_token: Option<Secret>,
+    /// Never heard above this, 0 to 100.
+    #[serde(default = "full")]
+    pub ceiling: Volume,
+    /// Any `[avs]` key for this speaker alone.
+    #[serde(default)]
+    pub avs: AvsSettings,
+}
+
+fn full() -> Volume {
+    Volume::MAX
+}
+
+/// `[[groups]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Its id.
+    pub id: String,
+    /// The name people see; absent: the id.
+    pub name: Option<String>,
+    /// Ids of its speakers.
+    pub speakers: Vec<String>,
+}
+
+/// A file that cannot be used: where, what, and what was expected.
+#[derive(Debug)]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// Line from 1, where one is to blame.
+    pub line: Option<usize>,
+    /// The key on that line, where there is one.
+    pub key: Option<String>,
+    /// What was expected.
+    pub problem: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, ": {key}")?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads and checks a file; paths in it become relative to its folder.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|e| ConfigError {
+            file: file.into(),
+            line: None,
+            key: None,
+            problem: format!("cannot be read: {e}"),
+        })?;
+        let mut config = Self::parse(&text, file)?;
+        let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
+        let anchor = |path: &mut Option<PathBuf>| {
+            if let Some(relative) = path.as_mut() {
+                *relative = folder.join(&*relative);
+            }
+        };
+        anchor(&mut config.data_dir);
+        anchor(&mut config.avs.ca_file);
+        for speaker in &mut config.speakers {
+            anchor(&mut speaker.avs.ca_file);
+        }
+        Ok(config)
+    }
+
+    /// Parses a text; `file` is only named in errors.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let config: Config = toml::from_str(text).map_err(|e| {
+            let at = e.span().map(|span| place(text, span.start));
+            ConfigError {
+                file: file.into(),
+                line: at.as_ref().map(|(line, _)| *line),
+                key: at.and_then(|(_, key)| key),
+                problem: e.message().to_string(),
+            }
+        })?;
+        config.check().map_err(|(needle, problem)| {
+            let at = text.find(&needle).map(|start| place(text, start));
+            ConfigError {
+                file: file.into(),
+                line: at.as_ref().map(|(line, _)| *line),
+                key: at.and_then(|(_, key)| key),
+                problem,
+            }
+        })?;
+        Ok(config)
+    }
+
+    /// Where the hub remembers things.
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| PathBuf::from("state"))
+    }
+
+    /// What types cannot say: the offending text and the problem.
+    fn check(&self) -> Result<(), (String, String)> {
+        for (serial, avs) in std::iter::once(("HUB", self.avs.over(&AvsSettings::default())))
+            .chain(self.speakers.iter().map(|s| (s.id.as_str(), s.avs.over(&self.avs))))
+        {
+            if avs.client_id.is_none() || avs.product_id.is_none() {
+                continue;
+            }
+            let _ = serial;
+            if let Err(e) = avs.link_config("HUB") {
+                return Err((e.key.to_string(), format!("expected {}", e.expected)));
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for speaker in &self.speakers {
+            let quoted = format!("{:?}", speaker.id);
+            if speaker.id.is_empty() || !seen.insert(&speaker.id) {
+                return Err((quoted, "expected an id that no other speaker has".into()));
+            }
+            if let Some(serial) = &speaker.serial_number {
+                let plain = serial.chars().all(|c| c.is_ascii_alphanumeric());
+                if serial.is_empty() || serial.len() > 50 || !plain {
+                    return Err((
+                        format!("{serial:?}"),
+                        "expected 1 to 50 letters and digits (RegisterAVSDevice)".into(),
+                    ));
+                }
+            }
+        }
+        for group in &self.groups {
+            if group.speakers.is_empty() {
+                return Err((format!("{:?}", group.id), "expected a group with at least one speaker".into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The line (from 1) of a byte offset, and the key set on that line.
+fn place(text: &str, offset: usize) -> (usize, Option<String>) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let content = text.lines().nth(line - 1).unwrap_or("");
+    let key = content.split_once('=').map(|(key, _)| key.trim().to_string());
+    (line, key.or_else(|| content.trim().starts_with('[').then(|| content.trim().to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        Config::parse(text, Path::new("a.toml")).map(|_| String::new()).unwrap_or_else(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_a_hub() {
+        assert_eq!(problem(""), "");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let text = "data_dir = \"x\"\n[http]\nlisten = \"nowhere\"\n";
+        let said = problem(text);
+        assert!(said.starts_with("a.toml:3: listen: "), "{said}");
+        let said = problem("[avs]\nregion = \"mars\"\nclient_id = \"c\"\nproduct_id = \"p\"\n");
+        assert!(said.starts_with("a.toml:2: region: expected"), "{said}");
+        let said = problem("[avs]\ngate = \"x\"\n");
+        assert!(said.starts_with("a.toml:2: gate: unknown field"), "{said}");
+        let said = problem("[[speakers]]\nid = \"k\"\nceiling = 101\n");
+        assert!(said.contains("a.toml:3: ceiling") && said.contains("0 to 100"), "{said}");
+        let said = problem("[[speakers]]\nid = \"k\"\n[[speakers]]\nid = \"k\"\n");
+        assert!(said.contains("no other speaker"), "{said}");
+    }
+}

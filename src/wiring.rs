@@ -1,0 +1,106 @@
+//! Builds the parts in order and hands each its dependencies.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use antiphon_actors::metrics::Metrics;
+use antiphon_actors::{Parts, SpeakerSettings};
+use antiphon_discovery::{ConfiguredSpeaker, DiscoveryConfig};
+use antiphon_domain::{GroupId, SpeakerId, Volume};
+use antiphon_endpoint::Clock;
+use antiphon_link::{AvsSettings, LinkContext};
+use antiphon_render::{HubClock, RenderConfig, Renderer};
+use anyhow::Context;
+use prometheus::Registry;
+
+use crate::config::{Config, Scope, Speaker};
+use crate::kinds;
+
+/// The parts and the registry all of them count on.
+pub(crate) fn build(
+    config: &Config,
+    data_dir: PathBuf,
+    runtime: &tokio::runtime::Handle,
+) -> anyhow::Result<(Parts, Registry)> {
+    // One provider for the whole process; a second install only says it is there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let registry = Registry::new();
+    let clock: Arc<dyn Clock> = Arc::new(HubClock::new());
+    let renderer = Renderer::start(RenderConfig::default(), clock.clone(), &registry)
+        .context("the render thread could not start")?;
+    let now_clock = clock.clone();
+    let links = LinkContext::new(runtime.clone(), &registry, Arc::new(move || now_clock.now()))
+        .context("the links could not be prepared")?;
+    let kinds = kinds::all(config, runtime, &registry).context("metrics of the endpoint kinds")?;
+    let parts = Parts {
+        clock,
+        kinds,
+        renderer,
+        links,
+        runtime: runtime.clone(),
+        registry: registry.clone(),
+        metrics: Metrics::new(&registry).context("metrics of the actors")?,
+        discovery: discovery(config),
+        database: data_dir.join("antiphon.db"),
+        voice_moves_group: config.voice.scope == Scope::Group,
+        settings: settings(config),
+        groups: groups(config),
+    };
+    Ok((parts, registry))
+}
+
+fn discovery(config: &Config) -> DiscoveryConfig {
+    let configured = config
+        .speakers
+        .iter()
+        .map(|s| ConfiguredSpeaker {
+            id: SpeakerId::new(s.id.clone()),
+            name: s.name.clone(),
+            endpoint: s.endpoint.clone(),
+        })
+        .collect();
+    DiscoveryConfig { interfaces: config.discovery.interfaces.clone(), configured, remembered: Vec::new() }
+}
+
+fn groups(config: &Config) -> Vec<(GroupId, String, Vec<SpeakerId>)> {
+    let group = |g: &crate::config::Group| {
+        let name = g.name.clone().unwrap_or_else(|| g.id.clone());
+        (GroupId::new(g.id.clone()), name, g.speakers.iter().cloned().map(SpeakerId::new).collect())
+    };
+    config.groups.iter().map(group).collect()
+}
+
+/// What the configuration says of any speaker, discovered ones without a table of their own included.
+fn settings(config: &Config) -> Box<dyn Fn(&SpeakerId) -> SpeakerSettings + Send + Sync> {
+    let own: BTreeMap<String, Speaker> = config.speakers.iter().map(|s| (s.id.clone(), s.clone())).collect();
+    let house = config.avs.clone();
+    Box::new(move |id| {
+        let speaker = own.get(id.as_str());
+        let serial = speaker.and_then(|s| s.serial_number.clone()).unwrap_or_else(|| serial_number(id));
+        let avs = speaker.map_or_else(|| house.clone(), |s| s.avs.over(&house));
+        SpeakerSettings {
+            name: speaker.and_then(|s| s.name.clone()),
+            zone: speaker.and_then(|s| s.zone.clone()),
+            ceiling: speaker.map_or(Volume::MAX, |s| s.ceiling),
+            link: link(&avs, &serial),
+            refresh_token: speaker.and_then(|s| s.refresh_token.clone()),
+        }
+    })
+}
+
+fn link(avs: &AvsSettings, serial: &str) -> Result<antiphon_link::LinkConfig, String> {
+    if avs.client_id.is_none() || avs.product_id.is_none() {
+        return Err("no Amazon product: set client_id and product_id under [avs] to link it to Alexa".into());
+    }
+    avs.link_config(serial).map_err(|e| format!("[avs] {}: expected {}", e.key, e.expected))
+}
+
+/// A serial number of 1 to 50 letters and digits (RegisterAVSDevice) that stays with the id: FNV-1a, 64 bits.
+fn serial_number(id: &SpeakerId) -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in id.as_str().bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    format!("ANTIPHON{hash:016X}")
+}
