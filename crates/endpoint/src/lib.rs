@@ -3,6 +3,9 @@
 //! `src/kinds.rs` lists the [`Kind`]s; discovery asks them to [`Kind::recognise`] records; speakers ask them to
 //! [`Kind::open`] a session and then hand it blocks. The actors know endpoints only by these traits.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

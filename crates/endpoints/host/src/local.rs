@@ -1,4 +1,114 @@
-//! The kind `local`: the machine's own sound card.
+//! The kind `local`: the machine's own sound card, where there is one.
 
-/// The machine's own sound card.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use antiphon_audio::Block;
+use antiphon_domain::{HubTime, Lead, SpeakerId};
+use antiphon_endpoint::{
+    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason,
+    ServiceRecord,
+};
+
+use crate::card::{self, CardSession};
+use crate::player::{Order, QUEUE};
+
+const NAME: &str = "local";
+const DEVICE: &str = "device";
+
+/// The pipeline takes blocks 100 ms early; the rest is for waking up.
+const CAPS: Caps = Caps { lead: Lead(Duration::from_millis(150)), own_volume: false };
+
+/// The sound card: `local:` is the machine's default output (PulseAudio or PipeWire, else ALSA), `local:DEVICE` an ALSA
+/// device such as `local:hw:1,0`. Without a card a session ends with [`LostReason::Local`] that says what was tried.
+#[derive(Debug, Default)]
 pub struct LocalKind;
+
+impl LocalKind {
+    /// Nothing is opened yet.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Kind for LocalKind {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn services(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn recognise(&self, _record: &ServiceRecord) -> Option<Descriptor> {
+        None
+    }
+
+    fn configured(&self, text: &str, id: &SpeakerId, name: &str) -> Option<Result<Descriptor, BadEndpoint>> {
+        let device = text.strip_prefix("local:")?;
+        let mut properties = BTreeMap::new();
+        if !device.is_empty() {
+            properties.insert(DEVICE.to_owned(), device.to_owned());
+        }
+        let (id, name) = (id.clone(), name.to_owned());
+        Some(Ok(Descriptor { id, name, kind: NAME, addresses: Vec::new(), properties }))
+    }
+
+    fn caps(&self, _descriptor: &Descriptor) -> Caps {
+        CAPS
+    }
+
+    fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
+        let (orders, taken) = sync_channel(QUEUE);
+        let missed = Arc::new(AtomicU32::new(0));
+        let session = CardSession {
+            device: descriptor.properties.get(DEVICE).cloned(),
+            orders: taken,
+            clock: Arc::clone(&clock),
+            events: Arc::clone(&events),
+            missed: Arc::clone(&missed),
+        };
+        let started = thread::Builder::new().name("antiphon-local".into()).spawn(move || card::run(session));
+        if let Err(error) = started {
+            events(EndpointEvent::Lost(LostReason::Local(format!("no thread to play on: {error}"))));
+        }
+        Box::new(SoundCard { orders, clock, missed })
+    }
+}
+
+struct SoundCard {
+    orders: SyncSender<Order>,
+    clock: Arc<dyn Clock>,
+    missed: Arc<AtomicU32>,
+}
+
+impl Endpoint for SoundCard {
+    fn caps(&self) -> Caps {
+        CAPS
+    }
+
+    fn play(&mut self, block: &Block) {
+        let late = block.due < self.clock.now();
+        if late || self.orders.try_send(Order::Play(block.clone())).is_err() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&mut self, from: HubTime) {
+        // Refused only by a session that is over or 4 s behind.
+        if self.orders.try_send(Order::Flush(from)).is_err() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn control(&mut self, control: Control) {
+        match control {
+            // The mixer does the volume; see CAPS.
+            Control::Level(_) => {}
+        }
+    }
+}
