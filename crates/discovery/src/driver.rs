@@ -95,6 +95,8 @@ impl Driver {
     }
 
     fn act(&mut self) {
+        // Before the events go out, so that who hears one finds the figures agree.
+        self.metrics.picture(&self.merge);
         while let Some(output) = self.merge.poll_output() {
             match output {
                 Output::Event(event) => {
@@ -120,7 +122,6 @@ impl Driver {
                 }
             }
         }
-        self.metrics.picture(&self.merge);
     }
 
     fn query(&mut self, name: &str) {

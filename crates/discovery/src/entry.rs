@@ -14,7 +14,8 @@ const MAX_RECORDS: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause for one that will announce itself when it returns.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// The longest pause for one that nothing but a probe can find: it is to play within 5 s of its return.
+/// The longest pause for one that nothing but a probe can find, be it that it never announced itself or that its record
+/// still holds: it is to play within 5 s of its return.
 const LONGEST_PAUSE_SILENT: Duration = Duration::from_secs(4);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +162,8 @@ impl Entry {
     /// Probe again after the pause, which doubles.
     pub fn postpone(&mut self, now: HubTime) {
         self.next_probe = (!self.current.addresses.is_empty()).then_some(now + self.pause);
-        let longest = if self.announced { LONGEST_PAUSE } else { LONGEST_PAUSE_SILENT };
+        let will_announce = self.announced && !self.has_records();
+        let longest = if will_announce { LONGEST_PAUSE } else { LONGEST_PAUSE_SILENT };
         self.pause = (self.pause * 2).min(longest);
     }
 }

@@ -171,6 +171,20 @@ fn one_that_only_a_probe_can_find_is_never_left_alone_for_5_s() {
 }
 
 #[test]
+fn one_whose_record_holds_while_its_port_is_closed_is_never_left_alone_for_5_s() {
+    let mut merge = Merge::default();
+    resolved(&mut merge, "i", device("A", "Kitchen", &["192.0.2.1:5000"]), 0);
+    merge.handle_input(Input::Lost(id("A")), at(10));
+    answer(&mut merge, at(10), false);
+    let mut last = at(10);
+    for _ in 0..20 {
+        let (when, _) = probe(&mut merge, false);
+        assert!(when.since(last) < Duration::from_secs(5));
+        last = when;
+    }
+}
+
+#[test]
 fn a_complaint_is_checked_at_once_and_verified_when_nobody_answers() {
     let mut merge = Merge::default();
     let kitchen = device("A", "Kitchen", &["192.0.2.1:5000"]);
