@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -10,13 +12,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use antiphon_discovery::{ConfiguredSpeaker, Discovery, DiscoveryConfig, DiscoveryError, DiscoveryEvent};
-use antiphon_domain::{HubTime, Lead, SpeakerId};
-use antiphon_endpoint::{
-    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EventSink, Kind, ServiceRecord,
-};
+use antiphon_domain::SpeakerId;
+use antiphon_endpoint::Descriptor;
 use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
 use prometheus::{Registry, TextEncoder};
 use tokio::runtime::Runtime;
+
+use support::{Raop, Since};
 
 /// One service for each test, so that those that run side by side do not see each other's devices.
 const SERVICES: [&[&str]; 6] = [
@@ -44,64 +46,6 @@ fn private() -> bool {
         );
     }
     alone
-}
-
-struct Since(Instant);
-
-impl Clock for Since {
-    fn now(&self) -> HubTime {
-        HubTime::EPOCH + self.0.elapsed()
-    }
-}
-
-/// Recognises `ID@Name`, as RAOP receivers are called.
-struct Raop(&'static [&'static str]);
-
-impl Kind for Raop {
-    fn name(&self) -> &'static str {
-        "airplay"
-    }
-    fn services(&self) -> &'static [&'static str] {
-        self.0
-    }
-    fn recognise(&self, record: &ServiceRecord) -> Option<Descriptor> {
-        let (id, name) = record.instance.split_once('@')?;
-        Some(Descriptor {
-            id: SpeakerId::new(id),
-            name: name.into(),
-            kind: "airplay",
-            addresses: record.addresses.clone(),
-            properties: record.txt.clone(),
-        })
-    }
-    fn configured(&self, text: &str, id: &SpeakerId, name: &str) -> Option<Result<Descriptor, BadEndpoint>> {
-        let place = text.strip_prefix("airplay://")?;
-        Some(match place.parse() {
-            Ok(address) => Ok(Descriptor {
-                id: id.clone(),
-                name: name.into(),
-                kind: "airplay",
-                addresses: vec![address],
-                properties: BTreeMap::new(),
-            }),
-            Err(_) => Err(BadEndpoint { text: text.into(), expected: "airplay://HOST:PORT" }),
-        })
-    }
-    fn caps(&self, _: &Descriptor) -> Caps {
-        Caps { lead: Lead(Duration::ZERO), own_volume: false }
-    }
-    fn open(&self, _: &Descriptor, _: Arc<dyn Clock>, _: EventSink) -> Box<dyn Endpoint> {
-        struct Nothing;
-        impl Endpoint for Nothing {
-            fn caps(&self) -> Caps {
-                Caps { lead: Lead(Duration::ZERO), own_volume: false }
-            }
-            fn play(&mut self, _: &antiphon_audio::Block) {}
-            fn flush(&mut self, _: HubTime) {}
-            fn control(&mut self, _: Control) {}
-        }
-        Box::new(Nothing)
-    }
 }
 
 /// A hub's discovery and what it said.
