@@ -164,8 +164,8 @@ impl Link {
                 }
                 Some(Command::Logout) => self.log_out(),
                 Some(Command::Shutdown) | None => {
-                    self.feed(Input::Shutdown);
                     self.done = true;
+                    self.feed(Input::Shutdown);
                     return true;
                 }
             }
