@@ -1,0 +1,95 @@
+//! The hub's side of the tests: a clock, a kind, and endpoints whose news is kept.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use antiphon_airplay::{AirplayKind, AirplayOptions};
+use antiphon_audio::Block;
+use antiphon_domain::{Frames, HubTime, SampleRate, SpeakerId};
+use antiphon_endpoint::{Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason};
+use prometheus::Registry;
+
+use super::PATIENCE;
+
+pub struct HubClock(Instant);
+
+impl Clock for HubClock {
+    fn now(&self) -> HubTime {
+        HubTime::from_nanos(5_000_000_000) + self.0.elapsed()
+    }
+}
+
+pub struct Hub {
+    pub clock: Arc<HubClock>,
+    pub kind: AirplayKind,
+    pub registry: Registry,
+    pub runtime: tokio::runtime::Runtime,
+}
+
+pub struct Opened {
+    pub endpoint: Box<dyn Endpoint>,
+    pub events: Receiver<EndpointEvent>,
+}
+
+impl Hub {
+    pub fn new(change: impl FnOnce(&mut AirplayOptions)) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let mut options = AirplayOptions::default();
+        change(&mut options);
+        let registry = Registry::new();
+        let kind = AirplayKind::new(runtime.handle().clone(), options, &registry).unwrap();
+        Self { clock: Arc::new(HubClock(Instant::now())), kind, registry, runtime }
+    }
+
+    pub fn descriptor(&self, address: impl std::fmt::Display) -> Descriptor {
+        let text = format!("airplay://{address}");
+        self.kind.configured(&text, &SpeakerId::new("kitchen"), "Kitchen").unwrap().unwrap()
+    }
+
+    pub fn open(&self, descriptor: &Descriptor) -> Opened {
+        let (tell, events) = channel();
+        let sink: EventSink = Arc::new(move |event| {
+            let _ = tell.send(event);
+        });
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        Opened { endpoint: self.kind.open(descriptor, clock, sink), events }
+    }
+
+    /// The sum of a metric over its labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name).unwrap();
+        let each = family.get_metric().iter();
+        each.map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value()).sum()
+    }
+}
+
+impl Opened {
+    pub fn ready(&self) {
+        assert_eq!(self.events.recv_timeout(PATIENCE), Ok(EndpointEvent::Ready));
+    }
+
+    /// Why it was lost; whatever else happened before is passed over, and nothing may follow.
+    pub fn lost(&self) -> LostReason {
+        loop {
+            if let EndpointEvent::Lost(reason) = self.events.recv_timeout(PATIENCE).expect("it is not lost") {
+                // The sink is dropped with the session: an error here means that nothing can follow.
+                let after = self.events.recv_timeout(PATIENCE);
+                assert_eq!(after, Err(std::sync::mpsc::RecvTimeoutError::Disconnected));
+                return reason;
+            }
+        }
+    }
+}
+
+/// Block number `nth` after `anchor`, of samples that tell it from others.
+pub fn block(anchor: HubTime, nth: u64) -> Block {
+    let samples: Vec<i16> = (0..704).map(|i| ((nth * 31 + i / 2 * 7) % 2000) as i16 - 1000).collect();
+    Block { due: anchor + Frames(nth * 352).duration(SampleRate::HUB), samples: samples.into() }
+}
+
+pub fn soon(clock: &HubClock) -> HubTime {
+    clock.now() + Duration::from_millis(1200)
+}
