@@ -47,7 +47,7 @@ impl Default for DeviceConfig {
         Self {
             level: Level { volume: Volume::SAFE, muted: false },
             firmware_version: 1,
-            package: "org.antiphon.hub".into(),
+            package: "local.antiphon.hub".into(),
             locales: locales.map(Into::into).to_vec(),
             locale_combinations: Vec::new(),
             ducking: true,
@@ -189,16 +189,17 @@ impl Device {
             // The body of an HTTP error, not a directive; to answer it would be answered again.
             return;
         }
+        // The id that counts in a NewDialogRequest is the one in its payload.
+        let begins_dialog = header.namespace == "InteractionModel" && header.name == "NewDialogRequest";
+        if self.sequencer.is_stale(&directive) && !begins_dialog {
+            self.counts.stale += 1;
+            return;
+        }
         let Some((index, when)) = self.find(&directive) else {
             let refusal =
                 Refusal::unsupported(format!("{}.{} is not known here", header.namespace, header.name));
             return self.refuse(&directive.raw, &refusal);
         };
-        // The id that counts in a NewDialogRequest is the one in its payload.
-        if self.sequencer.is_stale(&directive) && header.name != "NewDialogRequest" {
-            self.counts.stale += 1;
-            return;
-        }
         match when {
             When::OnArrival => self.carry_out(index, &directive, now),
             When::InTurn(policy) => {

@@ -61,7 +61,7 @@ pub enum PlayerNews {
         /// From when on.
         at: HubTime,
     },
-    /// Its last block fell due, by itself.
+    /// Its last block fell due, by itself; the player has forgotten it.
     Finished,
     /// Somebody other than this machine ended it.
     Stopped {

@@ -3,7 +3,7 @@
 //! An interface owns what its part of the protocol must remember. The device machine drives it: directives whose turn
 //! it is, the world's signals, changes of focus, its deadline. It answers with wishes put on the [`Turn`].
 
-pub mod audio_player;
+mod audio_player;
 mod declared;
 mod interaction_model;
 mod speaker;

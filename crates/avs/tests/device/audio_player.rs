@@ -1,18 +1,17 @@
-//! AudioPlayer 1.5 under a virtual clock.
+//! AudioPlayer 1.5 under a virtual clock: the life of a stream, event by event.
 
 use std::time::Duration;
 
 use antiphon_avs::device::DeviceInput;
-use antiphon_avs::effect::{Effect, PlayerCommand, PlayerSource};
-use antiphon_avs::message::StreamId;
-use antiphon_avs::signal::{Attributes, PlayerNews, Signal};
+use antiphon_avs::effect::Effect;
+use antiphon_avs::signal::{Attributes, PlayerNews};
 use antiphon_domain::SampleRate;
 use antiphon_domain::media::{MediaError, MediaErrorKind};
 use serde_json::{Value, json};
 
 use crate::support::{Bench, directive};
 
-fn play(behaviour: &str, token: &str, more: Value) -> Value {
+pub fn play(behaviour: &str, token: &str, more: Value) -> Value {
     let mut stream = json!({ "url": format!("https://media.test/{token}.mp3"), "token": token });
     for (key, value) in more.as_object().unwrap() {
         stream[key] = value.clone();
@@ -21,7 +20,7 @@ fn play(behaviour: &str, token: &str, more: Value) -> Value {
 }
 
 /// A device that plays `a` (stream 1) from its start.
-fn playing() -> Bench {
+pub fn playing() -> Bench {
     let mut bench = Bench::new();
     bench.directive("AudioPlayer.Play", play("REPLACE_ALL", "a", json!({})));
     bench.started(1);
@@ -70,153 +69,6 @@ fn stop_is_told_once_and_ends_the_queue() {
     assert!(bench.news(1, PlayerNews::Paused { offset: Duration::from_secs(1) }).is_empty());
     assert!(bench.started(2).is_empty());
     assert_eq!(bench.state(), "a@700 STOPPED");
-}
-
-#[test]
-fn replacing_stops_the_old_stream_first() {
-    let mut bench = playing();
-    bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", json!({})));
-    bench.pass(300);
-    assert_eq!(
-        bench.directive("AudioPlayer.Play", play("REPLACE_ALL", "c", json!({}))),
-        ["prepare 3", "stop 2", "stop 1", "PlaybackStopped a@300", "play 3"]
-    );
-    assert_eq!(bench.started(3), ["PlaybackStarted c@0"]);
-}
-
-#[test]
-fn replacing_what_never_sounded_says_nothing_about_it() {
-    let mut bench = Bench::new();
-    bench.directive("AudioPlayer.Play", play("REPLACE_ALL", "a", json!({})));
-    assert_eq!(
-        bench.directive("AudioPlayer.Play", play("REPLACE_ALL", "b", json!({}))),
-        ["prepare 2", "stop 1", "play 2"]
-    );
-}
-
-#[test]
-fn next_reuses_what_is_preloaded() {
-    let mut bench = playing();
-    bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", json!({ "url": "https://media.test/b?key=1" })));
-    let again =
-        play("REPLACE_ALL", "b", json!({ "url": "https://media.test/b?key=2", "offsetInMilliseconds": 9 }));
-    assert_eq!(bench.directive("AudioPlayer.Play", again), ["stop 1", "PlaybackStopped a@0", "play 2"]);
-    assert_eq!(bench.started(2), ["PlaybackStarted b@9"]);
-}
-
-#[test]
-fn replacing_the_queue_leaves_the_current_stream() {
-    let mut bench = playing();
-    bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", json!({})));
-    bench.directive("AudioPlayer.Play", play("ENQUEUE", "c", json!({})));
-    assert_eq!(
-        bench.directive("AudioPlayer.Play", play("REPLACE_ENQUEUED", "d", json!({}))),
-        ["stop 2", "prepare 4", "play 4 after 1"]
-    );
-    assert_eq!(bench.news(1, PlayerNews::Finished).len(), 2);
-    assert_eq!(bench.started(4), ["PlaybackStarted d@0"]);
-}
-
-#[test]
-fn a_play_that_expects_another_past_is_dropped_without_a_word() {
-    let expects = |token: &str| json!({ "expectedPreviousToken": token });
-    let mut bench = Bench::new();
-    assert!(bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", expects("a"))).is_empty());
-    let mut bench = playing();
-    for behaviour in ["ENQUEUE", "REPLACE_ALL", "REPLACE_ENQUEUED"] {
-        assert!(bench.directive("AudioPlayer.Play", play(behaviour, "b", expects("x"))).is_empty());
-    }
-    assert!(!bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", expects("a"))).is_empty());
-    // The tail of the queue counts, not the stream that plays.
-    assert!(bench.directive("AudioPlayer.Play", play("ENQUEUE", "c", expects("a"))).is_empty());
-    bench.directive("AudioPlayer.Play", play("ENQUEUE", "c", expects("b")));
-    bench.directive("AudioPlayer.Stop", json!({}));
-    // The late answer to a NearlyFinished does not start the music again; after a failure it would.
-    assert!(bench.directive("AudioPlayer.Play", play("ENQUEUE", "d", expects("a"))).is_empty());
-    assert!(!bench.directive("AudioPlayer.Play", play("ENQUEUE", "d", expects(""))).is_empty());
-    assert_eq!(bench.device.counts().refused, 0);
-}
-
-#[test]
-fn unknown_behaviours_are_taken_as_the_reference_client_does() {
-    let mut bench = playing();
-    assert_eq!(
-        bench.directive("AudioPlayer.Play", play("LATER", "b", json!({}))),
-        ["prepare 2", "play 2 after 1"]
-    );
-}
-
-#[test]
-fn clearing_the_queue_is_always_confirmed() {
-    let cleared = "PlaybackQueueCleared {}";
-    let mut bench = Bench::new();
-    assert_eq!(bench.directive("AudioPlayer.ClearQueue", json!({})), [cleared]);
-    assert_eq!(bench.directive("AudioPlayer.ClearQueue", json!({ "clearBehavior": "CLEAR_ALL" })), [cleared]);
-    let mut bench = playing();
-    bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", json!({})));
-    assert_eq!(
-        bench.directive("AudioPlayer.ClearQueue", json!({ "clearBehavior": "CLEAR_ENQUEUED" })),
-        ["stop 2", cleared]
-    );
-    bench.directive("AudioPlayer.Play", play("ENQUEUE", "c", json!({})));
-    assert_eq!(
-        bench.directive("AudioPlayer.ClearQueue", json!({ "clearBehavior": "CLEAR_ALL" })),
-        ["stop 3", "stop 1", "PlaybackStopped a@0", "content None", cleared]
-    );
-    assert_eq!(
-        bench.directive("AudioPlayer.ClearQueue", json!({ "clearBehavior": "CLEAR_SOME" })),
-        ["! UNEXPECTED_INFORMATION_RECEIVED"]
-    );
-}
-
-#[test]
-fn bad_plays_change_nothing() {
-    let mut bench = playing();
-    let stream = |stream: Value| json!({ "audioItem": { "stream": stream } });
-    for bad in [
-        json!({}),
-        json!({ "audioItem": {} }),
-        json!({ "audioItem": { "stream": {} } }),
-        stream(json!({ "url": "" })),
-        stream(json!({ "url": 5 })),
-        stream(json!({ "url": "https://u", "offsetInMilliseconds": -1 })),
-        stream(json!({ "url": "https://u", "offsetInMilliseconds": "0" })),
-        stream(json!({ "url": "https://u", "offsetInMilliseconds": 9, "endOffsetInMilliseconds": 9 })),
-        stream(json!({ "url": "https://u", "progressReport": { "progressReportDelayInMilliseconds": -5 } })),
-        stream(json!({ "url": "cid:x", "streamFormat": "AUDIO_OGG" })),
-        json!({ "playBehavior": 1, "audioItem": { "stream": { "url": "https://u" } } }),
-        json!({ "playRequestor": { "type": "ALERT" }, "audioItem": { "stream": { "url": "https://u" } } }),
-    ] {
-        let text = bad.to_string();
-        assert_eq!(bench.directive("AudioPlayer.Play", bad), ["! UNEXPECTED_INFORMATION_RECEIVED"], "{text}");
-    }
-    assert_eq!(bench.state(), "a@0 PLAYING");
-    // The least a Play may have.
-    assert_eq!(
-        bench.directive("AudioPlayer.Play", stream(json!({ "url": "https://u", "unknown": [] }))),
-        ["prepare 2", "play 2 after 1"]
-    );
-}
-
-#[test]
-fn the_same_play_twice_is_refused() {
-    let mut bench = Bench::new();
-    for expected in [3, 1] {
-        let twin = directive("AudioPlayer.Play", "twin", None, play("REPLACE_ALL", "a", json!({})));
-        assert_eq!(bench.input(DeviceInput::Directive(twin)).len(), expected);
-    }
-}
-
-#[test]
-fn the_queue_is_bounded() {
-    let mut bench = playing();
-    for _ in 0..100 {
-        assert_ne!(
-            bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", json!({}))),
-            ["! INTERNAL_ERROR"]
-        );
-    }
-    assert_eq!(bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", json!({}))), ["! INTERNAL_ERROR"]);
 }
 
 #[test]
@@ -339,24 +191,6 @@ fn an_end_offset_ends_the_position() {
 }
 
 #[test]
-fn an_attachment_is_looked_up_where_the_directive_came_from() {
-    let mut bench = Bench::new();
-    let wish = play("REPLACE_ALL", "a", json!({ "url": "cid:song" }));
-    let effects = bench.input(DeviceInput::Directive(directive("AudioPlayer.Play", "m", None, wish)));
-    let Effect::Player(PlayerCommand::Prepare { source, .. }) = &effects[0] else { panic!("{effects:?}") };
-    assert_eq!(
-        *source,
-        PlayerSource::Attachment {
-            stream: StreamId(7),
-            content_id: "song".into(),
-            offset: Duration::ZERO,
-            end: None
-        }
-    );
-    assert_eq!(bench.news(1, PlayerNews::Unattached), ["! UNEXPECTED_INFORMATION_RECEIVED", "content None"]);
-}
-
-#[test]
 fn attributes_and_reports_join_the_events() {
     let mut bench = Bench::new();
     bench.directive("AudioPlayer.Play", play("REPLACE_ALL", "a", json!({})));
@@ -399,19 +233,4 @@ fn titles_are_told_at_most_once_a_second_and_never_twice() {
     assert!(bench.pass(999).is_empty());
     assert_eq!(bench.pass(1), [told("three")]);
     assert!(bench.pass(10_000).is_empty());
-}
-
-#[test]
-fn who_loses_its_content_stops_and_forgets_its_queue() {
-    for signal in [Signal::ContentTaken, Signal::ContentStopped] {
-        let mut bench = playing();
-        bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", json!({})));
-        bench.pass(20);
-        let expected = ["stop 2", "stop 1", "PlaybackStopped a@20", "content None"];
-        assert_eq!(bench.signal(signal.clone()), expected);
-        assert!(bench.signal(signal).is_empty());
-    }
-    let mut bench = playing();
-    let offset = Duration::from_millis(15);
-    assert_eq!(bench.news(1, PlayerNews::Stopped { offset }), ["PlaybackStopped a@15", "content None"]);
 }

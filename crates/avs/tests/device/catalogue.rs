@@ -1,12 +1,17 @@
 //! The message catalogue: what AVS says its messages look like.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use antiphon_avs::device::{Device, DeviceConfig};
+use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
 use antiphon_avs::message::Event;
+use antiphon_avs::signal::{PlayerNews, Signal};
+use antiphon_domain::media::{MediaError, MediaErrorKind};
 use jsonschema::Validator;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::support::{Bench, lines};
 
 struct Catalogue {
     interfaces: BTreeMap<String, Value>,
@@ -106,4 +111,162 @@ fn a_fresh_connection_is_told_the_state_of_everything() {
             },
         ])
     );
+}
+
+/// Catalogue directives of our interfaces that are answered by UNSUPPORTED_OPERATION, and why.
+const NOT_OURS: [&str; 2] = [
+    "System.SetEndpoint",         // belongs to System 1.x and 1.4
+    "System.RevokeAuthorization", // not on the public page of System 2.0
+];
+
+/// A right payload for each directive that needs one.
+fn right(name: &str) -> Value {
+    match name {
+        "Speaker.SetVolume" | "Speaker.AdjustVolume" => json!({ "volume": 5 }),
+        "Speaker.SetMute" => json!({ "mute": true }),
+        "System.SetLocales" => json!({ "locales": ["en-US"] }),
+        "System.SetTimeZone" => json!({ "timeZone": "Europe/Berlin" }),
+        "InteractionModel.NewDialogRequest" => json!({ "dialogRequestId": "id" }),
+        "Alexa.ApiGateway.SetGateway" => json!({ "gateway": "https://gateway.test" }),
+        "AudioPlayer.UpdateProgressReportInterval" => json!({ "progressReportIntervalInMilliseconds": 1000 }),
+        "AudioPlayer.Play" => json!({
+            "playBehavior": "ENQUEUE",
+            "playRequestor": { "type": "ALERT", "id": "alert" },
+            "audioItem": {
+                "audioItemId": "item",
+                "stream": {
+                    "url": "https://media.test/a",
+                    "offsetInMilliseconds": 10,
+                    "endOffsetInMilliseconds": 9_000,
+                    "progressReport": {
+                        "progressReportDelayInMilliseconds": 100,
+                        "progressReportIntervalInMilliseconds": 100,
+                    },
+                    "token": "token",
+                    "interruptedBehavior": "PAUSE",
+                },
+            },
+        }),
+        _ => json!({}),
+    }
+}
+
+/// Every payload that lacks one required member, or has one number just outside its bounds.
+fn wrongs(schema: &Value, right: &Value) -> Vec<Value> {
+    let mut found = Vec::new();
+    for name in schema["required"].as_array().into_iter().flatten() {
+        let mut lacking = right.clone();
+        lacking.as_object_mut().unwrap().remove(name.as_str().unwrap()).unwrap();
+        found.push(lacking);
+    }
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        let Some(member) = right.get(name) else { continue };
+        let mut instead = Vec::new();
+        if member.is_object() {
+            instead = wrongs(inner, member);
+        }
+        if let Some(minimum) = inner["minimum"].as_i64() {
+            instead.push(json!(minimum - 1));
+        }
+        if let Some(maximum) = inner["maximum"].as_i64() {
+            instead.push(json!(maximum + 1));
+        }
+        instead.push(json!({ "of another": "kind" }));
+        for value in instead {
+            let mut wrong = right.clone();
+            wrong[name] = value;
+            // An object may stand where objects may; only what the schema refuses is wrong.
+            if !jsonschema::is_valid(schema, &wrong) {
+                found.push(wrong);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_directive_is_known_and_every_wrong_payload_refused() {
+    for namespace in ["System", "Speaker", "AudioPlayer", "InteractionModel"] {
+        for known in catalogue().interfaces[namespace]["directives"].as_array().unwrap() {
+            let name = format!("{namespace}.{}", known["name"].as_str().unwrap());
+            if name == "System.Exception" {
+                continue;
+            }
+            let right = right(&name);
+            let mut bench = Bench::new();
+            let told = bench.directive(&name, right.clone());
+            let refused = ["! UNSUPPORTED_OPERATION"];
+            assert_eq!(told == refused, NOT_OURS.contains(&name.as_str()), "{name}: {told:?}");
+            if told == refused {
+                continue;
+            }
+            assert!(!told.iter().any(|line| line.starts_with('!')), "{name}: {told:?}");
+            for wrong in wrongs(&known["payload"], &right) {
+                let told = bench.directive(&name, wrong.clone());
+                assert_eq!(told, ["! UNEXPECTED_INFORMATION_RECEIVED"], "{name} {wrong}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_event_is_sent_by_somebody() {
+    let mut bench = Bench::new();
+    let mut names = BTreeSet::new();
+    let mut note = |lines: Vec<String>| names.extend(lines.iter().map(|line| word(line).to_owned()));
+    note(lines(&bench.input(DeviceInput::Connected)));
+    for (name, payload) in [
+        ("System.SetLocales", json!({ "locales": ["en-US"] })),
+        ("System.SetTimeZone", json!({ "timeZone": "UTC" })),
+        ("System.ReportState", json!({})),
+        ("AudioPlayer.Play", right("AudioPlayer.Play")),
+    ] {
+        note(bench.directive(name, payload));
+    }
+    let volume = antiphon_domain::Volume::MAX;
+    let level = antiphon_domain::Level { volume, muted: true };
+    let report = antiphon_domain::Report { volume: true, mute: true };
+    note(bench.signal(Signal::Levels { level, report }));
+    note(bench.signal(Signal::Locales(vec!["de-DE".into()])));
+    note(bench.signal(Signal::TimeZone("Europe/Berlin".into())));
+    note(bench.started(1));
+    note(bench.pass(500));
+    let update = json!({ "progressReportIntervalInMilliseconds": 1000 });
+    note(bench.directive("AudioPlayer.UpdateProgressReportInterval", update));
+    let at = bench.now;
+    for news in [
+        PlayerNews::Title("title".into()),
+        PlayerNews::Stalled { at },
+        PlayerNews::Recovered { at },
+        PlayerNews::Paused { offset: Duration::ZERO },
+        PlayerNews::Resumed { at },
+        PlayerNews::Buffered,
+        PlayerNews::Finished,
+    ] {
+        note(bench.news(1, news));
+    }
+    note(bench.directive("AudioPlayer.Play", right("AudioPlayer.Play")));
+    note(bench.started(2));
+    note(bench.directive("AudioPlayer.Stop", json!({})));
+    note(bench.directive("AudioPlayer.Play", right("AudioPlayer.Play")));
+    let error = MediaError { kind: MediaErrorKind::Unknown, message: String::new() };
+    note(bench.news(3, PlayerNews::Failed(error)));
+    note(bench.directive("AudioPlayer.ClearQueue", json!({})));
+    note(bench.directive("No.Such", json!({})));
+    note(bench.pass(3_600_000));
+    // Built for the connection, not sent by the machine.
+    names.insert("SynchronizeState".into());
+    for namespace in ["System", "Speaker", "AudioPlayer"] {
+        for event in catalogue().interfaces[namespace]["events"].as_array().unwrap() {
+            let name = event["name"].as_str().unwrap();
+            assert!(names.contains(name), "nothing sent {namespace}.{name}");
+        }
+    }
+}
+
+fn word(line: &str) -> &str {
+    match line.split(' ').next() {
+        Some("!") | None => "ExceptionEncountered",
+        Some(word) => word,
+    }
 }

@@ -19,7 +19,8 @@ fn only_the_current_dialog_is_carried_out() {
     bench.in_dialog("zero", "InteractionModel.NewDialogRequest", json!({ "dialogRequestId": "two" }));
     assert!(bench.in_dialog("one", "Speaker.SetVolume", volume()).is_empty());
     assert!(!bench.in_dialog("two", "Speaker.SetVolume", volume()).is_empty());
-    assert_eq!(bench.device.counts().stale, 2);
+    assert!(bench.in_dialog("one", "No.Such", volume()).is_empty());
+    assert_eq!(bench.device.counts().stale, 3);
 }
 
 #[test]

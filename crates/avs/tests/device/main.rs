@@ -1,7 +1,10 @@
 //! The device machine against directives, signals and a virtual clock. Every event it sends in any of these tests is
 //! checked against the message catalogue.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod audio_player;
+mod audio_queue;
 mod catalogue;
 mod dialogs;
 mod speaker;

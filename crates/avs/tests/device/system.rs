@@ -74,8 +74,8 @@ fn software_is_told_when_it_changed_and_when_asked() {
 
 #[test]
 fn locales_and_time_zone_are_settings() {
-    let mut config = DeviceConfig::default();
-    config.locale_combinations = vec![vec!["en-US".into(), "es-US".into()]];
+    let combinations = vec![vec!["en-US".into(), "es-US".into()]];
+    let mut config = DeviceConfig { locale_combinations: combinations, ..Default::default() };
     let mut bench = Bench::with(config.clone());
     assert_eq!(
         bench.directive("System.SetLocales", json!({ "locales": ["de-DE"] })),

@@ -208,6 +208,7 @@ struct Rules {
     told: BTreeMap<String, Told>,
     prepared: BTreeSet<PlayerId>,
     stopped: BTreeSet<PlayerId>,
+    asked: BTreeSet<(PlayerId, Option<PlayerId>)>,
 }
 
 impl Rules {
@@ -228,6 +229,9 @@ impl Rules {
             PlayerCommand::Prepare { id, .. } => assert!(self.prepared.insert(*id), "prepared twice"),
             PlayerCommand::Play { id, .. } | PlayerCommand::Pause { id } | PlayerCommand::Resume { id } => {
                 assert!(self.prepared.contains(id) && !self.stopped.contains(id), "{command:?}");
+                if let PlayerCommand::Play { id, after } = command {
+                    assert!(self.asked.insert((*id, *after)), "{command:?} twice");
+                }
             }
             PlayerCommand::Stop { id } => {
                 assert!(self.prepared.contains(id) && self.stopped.insert(*id), "{command:?}");

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::payload::{self, Behaviour, Play};
 use super::stream::Stream;
 use super::{Arrived, AudioPlayer, NAMESPACE, forget};
-use crate::effect::{PlayerCommand, PlayerId};
+use crate::effect::{PlayerCommand, PlayerId, PlayerSource};
 use crate::exception::Refusal;
 use crate::interfaces::Turn;
 use crate::message::{Directive, Event};
@@ -106,6 +106,10 @@ impl AudioPlayer {
 
     /// Where in the queue the stream of a Play is being fetched already.
     fn preloaded(&self, play: &Play) -> Option<usize> {
+        // Attachments of two responses may bear the same name.
+        if let PlayerSource::Attachment { .. } = play.item.source {
+            return None;
+        }
         self.queue.iter().position(|queued| {
             queued.prepared
                 && queued.failed.is_none()

@@ -51,11 +51,8 @@ impl AudioPlayer {
                 if let Phase::Playing { .. } = current.phase {
                     let offset = current.position(*at);
                     current.phase = Phase::Stalled { offset };
-                    // Never twice in a row, not even around a pause.
-                    if current.stutter.is_none() {
-                        current.stutter = Some(*at);
-                        turn.send(current.event("PlaybackStutterStarted", offset));
-                    }
+                    current.stutter = Some(*at);
+                    turn.send(current.event("PlaybackStutterStarted", offset));
                 }
             }
             PlayerNews::Recovered { at } => {
