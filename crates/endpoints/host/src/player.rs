@@ -106,10 +106,11 @@ impl Session {
             return false;
         }
         self.tell(now);
-        if !alive && let Some(writer) = self.opened.file.as_ref().and_then(|path| files.get_mut(path)) {
-            if let Err(error) = writer.finish() {
-                debug!(%error, "the last header of a WAV file was not written");
-            }
+        if !alive
+            && let Some(writer) = self.opened.file.as_ref().and_then(|path| files.get_mut(path))
+            && let Err(error) = writer.finish()
+        {
+            debug!(%error, "the last header of a WAV file was not written");
         }
         alive
     }

@@ -1,6 +1,8 @@
 //! What the renderer's tests share: media made by GStreamer, a small web server, listeners that remember, and patience.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+pub mod capture;
 pub mod web;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use antiphon_endpoint::{Clock, EndpointEvent, Kind};
 use antiphon_host::VirtualKind;
 use antiphon_host::recording::Recording;
 use antiphon_render::{Feed, FeedEvent, HubClock, Output, OutputEvent, RenderConfig, Renderer};
+use capture::{Capture, Captured};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
@@ -138,6 +141,23 @@ impl Hub {
             self.kind.open(&descriptor, Arc::clone(&self.clock) as Arc<dyn Clock>, endpoint_events.sink());
         let output = self.renderer.open_output(id, endpoint, events.sink());
         VirtualOutput { output, events, endpoint_events, file }
+    }
+
+    /// An output whose endpoint only remembers, with a lead that a busy machine cannot miss.
+    pub fn capture(&self, name: &str, lead: Lead) -> Captured {
+        let endpoint = Capture::new(lead);
+        let blocks = endpoint.blocks();
+        let events = Events::new();
+        let output = self.renderer.open_output(SpeakerId::new(name), Box::new(endpoint), events.sink());
+        Captured { output, events, blocks }
+    }
+
+    /// The value of a metric, summed over its labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families.iter().find(|family| family.name() == name);
+        let metrics = family.map(|family| family.get_metric()).unwrap_or_default();
+        metrics.iter().map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value()).sum()
     }
 
     pub fn open(&self, url: &str) -> (Feed, FeedEvents) {

@@ -1,5 +1,7 @@
 //! A web server on loopback that serves bytes, with ranges, and misbehaves on request.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
