@@ -181,7 +181,7 @@ async fn directive(shared: &Shared, who: &str, body: &Bytes) -> Result<Value, Er
         header["messageId"] = json!(uuid::Uuid::new_v4().to_string());
     }
     let mark = device(shared, who, Device::next_index)?;
-    act::send(shared, who, Outgoing { message: tree, attachments }).await?;
+    act::send(shared, who, Outgoing { message: tree, attachments, attachments_first: false }).await?;
     Ok(json!({ "mark": mark }))
 }
 

@@ -19,8 +19,10 @@ pub struct Attachment {
 pub struct Outgoing {
     /// `{"directive":{"header":…,"payload":…}}`.
     pub message: Value,
-    /// Attachments, sent behind the directive in this order.
+    /// Attachments, in the order they are sent.
     pub attachments: Vec<Attachment>,
+    /// Whether attachments go before the directive instead of behind it.
+    pub attachments_first: bool,
 }
 
 impl Outgoing {
@@ -31,6 +33,7 @@ impl Outgoing {
         Self {
             message: json!({ "directive": { "header": header, "payload": payload } }),
             attachments: Vec::new(),
+            attachments_first: false,
         }
     }
 

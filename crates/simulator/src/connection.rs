@@ -290,8 +290,7 @@ fn answer_downchannel(
         return None;
     }
     let boundary = emit::boundary();
-    let response =
-        reply::head(200, Some(&format!("multipart/related; boundary={boundary}; type=application/json")));
+    let response = reply::head(200, Some(&emit::content_type(&boundary)));
     // Noted before the bytes leave, or an event could arrive before its connection counts as open.
     link.progress().open = Some(Instant::now());
     let stream = respond.send_response(response, false).ok()?;

@@ -16,9 +16,17 @@ pub(crate) fn boundary() -> String {
     format!("------{}", &id[..20])
 }
 
+/// The Content-Type of a body with this boundary: the boundary bare, another parameter quoted.
+pub(crate) fn content_type(boundary: &str) -> String {
+    format!("multipart/related; boundary={boundary}; type=\"application/json\"")
+}
+
 /// The parts of one directive, each ending with the line end that belongs to the next delimiter.
 pub(crate) fn parts(outgoing: &Outgoing) -> Vec<Bytes> {
-    let mut parts = vec![json_part(&outgoing.message)];
+    let mut parts = Vec::new();
+    if !outgoing.attachments_first {
+        parts.push(json_part(&outgoing.message));
+    }
     for attachment in &outgoing.attachments {
         let head = format!(
             "Content-Type: application/octet-stream\r\nContent-ID: <{}>\r\n\r\n",
@@ -28,6 +36,9 @@ pub(crate) fn parts(outgoing: &Outgoing) -> Vec<Bytes> {
         part.extend_from_slice(&attachment.data);
         part.extend_from_slice(b"\r\n");
         parts.push(part.into());
+    }
+    if outgoing.attachments_first {
+        parts.push(json_part(&outgoing.message));
     }
     parts
 }
@@ -116,10 +127,17 @@ impl Emitter {
         }
     }
 
-    /// The last part with the closing delimiter, then END_STREAM.
-    pub(crate) async fn last(&mut self, part: Option<&Bytes>, emission: Emission) -> Result<(), Gone> {
+    /// The last part with the closing delimiter (unless it is to be left out), then END_STREAM.
+    pub(crate) async fn last(
+        &mut self,
+        part: Option<&Bytes>,
+        closed: bool,
+        emission: Emission,
+    ) -> Result<(), Gone> {
         let mut whole = part.map(|part| part.to_vec()).unwrap_or_default();
-        whole.extend_from_slice(&self.closing);
+        if closed {
+            whole.extend_from_slice(&self.closing);
+        }
         self.emit(whole.into(), emission).await?;
         self.end();
         Ok(())

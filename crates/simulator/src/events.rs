@@ -71,6 +71,11 @@ pub(crate) async fn serve(
     let layout_faults = faults.len();
     judge(link, &dsn, &message, &mut faults);
     let title = title(&message);
+    if title == "Alexa.Discovery.AddOrUpdateReport" {
+        let endpoint = &message["event"]["payload"]["endpoints"][0];
+        strict::modern(&strict::capabilities(&endpoint["capabilities"], &mut faults), &mut faults);
+        check_registration(&dsn, endpoint, &mut faults);
+    }
     // What the service would not understand it refuses; what is only out of order it takes.
     let refused = faults.len() > layout_faults || message.is_null();
     order(link, &dsn, &title, &mut faults);
@@ -176,10 +181,18 @@ fn judge(link: &Link, dsn: &str, message: &Value, faults: &mut Vec<String>) {
         return;
     }
     let declared = link.shared.lock().device(dsn).declared.clone();
-    strict::check_message(message, &link.shared.catalogue, declared.as_ref(), faults);
+    strict::check_message(message, &link.shared.catalogue, declared.as_deref(), faults);
     let id = message["event"]["header"]["messageId"].as_str().unwrap_or_default();
     if link.shared.lock().device(dsn).message_ids.contains(id) {
         faults.push(format!("messageId {id} was used before"));
+    }
+}
+
+/// The endpoint must be the device's own, and say so.
+fn check_registration(dsn: &str, endpoint: &Value, faults: &mut Vec<String>) {
+    let declared = endpoint["registration"]["deviceSerialNumber"].as_str();
+    if declared != Some(dsn) {
+        faults.push(format!("registration.deviceSerialNumber {declared:?} on a connection of {dsn}"));
     }
 }
 
@@ -257,7 +270,7 @@ fn accept(link: &Arc<Link>, dsn: &str, title: &str, message: &Value) -> Answer {
             let endpoint = &event["payload"]["endpoints"][0];
             if title.ends_with("AddOrUpdateReport") {
                 let interfaces = strict::capabilities(&endpoint["capabilities"], &mut Vec::new());
-                device.declared = Some(Declared { modern: true, interfaces });
+                device.declared = Some(Arc::new(Declared { modern: true, interfaces }));
                 device.counts.declarations += 1;
                 if let Some(name) = endpoint["friendlyName"].as_str() {
                     name.clone_into(&mut device.name);
@@ -299,10 +312,10 @@ async fn give(link: &Arc<Link>, dsn: &str, stream: u64, answer: Answer, mut resp
     }
     let boundary = emit::boundary();
     end(link, stream);
-    let head =
-        reply::head(200, Some(&format!("multipart/related; boundary={boundary}; type=application/json")));
+    let head = reply::head(200, Some(&emit::content_type(&boundary)));
     let Ok(send) = respond.send_response(head, false) else { return };
     let mut emitter = Emitter::new(send, &boundary);
+    let closed = !take(&mut link.shared.lock().device(dsn).armed.unclosed);
     let emission = || link.shared.lock().device(dsn).armed.emission();
     let first = emission();
     if emitter.delimiter(first).await.is_err() {
@@ -320,7 +333,7 @@ async fn give(link: &Arc<Link>, dsn: &str, stream: u64, answer: Answer, mut resp
     for (index, (body, whole)) in parts.into_iter().enumerate() {
         let how = emission();
         let done = if index + 1 == count {
-            emitter.last(Some(&body), how).await
+            emitter.last(Some(&body), closed, how).await
         } else {
             emitter.part(&body, how).await
         };
@@ -346,6 +359,6 @@ async fn give(link: &Arc<Link>, dsn: &str, stream: u64, answer: Answer, mut resp
     if count == 0 {
         let how = emission();
         // The peer may have gone; nothing is owed to it then.
-        let _ = emitter.last(None, how).await;
+        let _ = emitter.last(None, closed, how).await;
     }
 }

@@ -46,6 +46,8 @@ pub enum Fault {
     MalformedPart,
     /// `oversized[:BYTES]`: a JSON part of this size on the downchannel now (default 8 MiB).
     OversizedPart(usize),
+    /// `no-final-delimiter[:COUNT]`: the next answers to events with directives end without the closing delimiter.
+    NoFinalDelimiter(u32),
     /// `unanswered-ping[:COUNT]`: the next `/ping` requests are never answered.
     UnansweredPing(u32),
     /// `delay-headers:MILLISECONDS[:COUNT]`: the next events' answers come this late.
@@ -98,6 +100,7 @@ impl FromStr for Fault {
             "split" => Self::SplitDelimiters,
             "malformed" => Self::MalformedPart,
             "oversized" => Self::OversizedPart(number(0, Some(8 << 20))? as usize),
+            "no-final-delimiter" => Self::NoFinalDelimiter(number(0, Some(1))?),
             "unanswered-ping" => Self::UnansweredPing(number(0, Some(1))?),
             "delay-headers" => Self::DelayHeaders(millis(None)?, number(1, Some(1))?),
             "refuse" => Self::Refuse(number(0, Some(1))?),
@@ -127,6 +130,7 @@ pub(crate) struct Armed {
     pub(crate) delays: VecDeque<Duration>,
     pub(crate) reset_events: u32,
     pub(crate) unanswered_pings: u32,
+    pub(crate) unclosed: u32,
     pub(crate) refuse: u32,
     pub(crate) emission: Emission,
 }
@@ -142,6 +146,7 @@ impl Armed {
             Fault::Lwa(error, count) => repeat(&mut self.lwa, error, *count),
             Fault::SlowDrip(pause) => self.emission = Emission::Drip(*pause),
             Fault::SplitDelimiters => self.emission = Emission::Split(0),
+            Fault::NoFinalDelimiter(count) => self.unclosed = *count,
             Fault::UnansweredPing(count) => self.unanswered_pings = *count,
             Fault::DelayHeaders(delay, count) => repeat(&mut self.delays, delay, *count),
             Fault::Refuse(count) => self.refuse = *count,

@@ -43,32 +43,28 @@ pub(crate) async fn lwa(
         match path {
             "/auth/o2/create/codepair" => state.lwa.create_pair(&form, now, &shared.options),
             "/auth/o2/token" => {
-                let owner = form.get("refresh_token").and_then(|token| state.lwa.owner(token));
+                let owner =
+                    form.get("refresh_token").and_then(|token| state.lwa.owner(token, &shared.options));
                 let own = owner.as_deref().and_then(|dsn| state.device(dsn).armed.lwa.pop_front());
-                match own.or_else(|| state.lwa_errors.pop_front()) {
-                    Some(error) => {
-                        if let Some(dsn) = owner {
-                            state.device(&dsn).counts.refused_refreshes += 1;
-                            touched = Some(dsn);
-                        }
-                        lwa::error(&error, "injected")
+                let (answer, outcome) = match own.or_else(|| state.lwa_errors.pop_front()) {
+                    Some(error) => (lwa::error(&error, "injected"), Outcome::Refused),
+                    None => state.lwa.token(&form, now, &shared.options),
+                };
+                touched = match outcome {
+                    Outcome::Refreshed(dsn) => {
+                        state.device(&dsn).counts.refreshes += 1;
+                        Some(dsn)
                     }
-                    None => {
-                        let (answer, outcome) = state.lwa.token(&form, now, &shared.options);
-                        match outcome {
-                            Outcome::Refreshed(dsn) => {
-                                state.device(&dsn).counts.refreshes += 1;
-                                touched = Some(dsn);
-                            }
-                            Outcome::Refused(Some(dsn)) => {
-                                state.device(&dsn).counts.refused_refreshes += 1;
-                                touched = Some(dsn);
-                            }
-                            Outcome::Refused(None) | Outcome::Other => {}
+                    Outcome::Refused => {
+                        // A token that never was anybody's counts nowhere.
+                        if let Some(dsn) = &owner {
+                            state.device(dsn).counts.refused_refreshes += 1;
                         }
-                        answer
+                        owner
                     }
-                }
+                    Outcome::Other => None,
+                };
+                answer
             }
             _ => (404, json!({ "error": "invalid_request", "error_description": "no such path" })),
         }
@@ -120,7 +116,7 @@ pub(crate) async fn capabilities(
         let mut state = link.shared.lock();
         let device = state.device(&dsn);
         let mixed = device.declared.as_ref().is_some_and(|before| before.modern);
-        device.declared = Some(Declared { modern: false, interfaces });
+        device.declared = Some(Arc::new(Declared { modern: false, interfaces }));
         device.counts.declarations += 1;
         mixed
     };

@@ -21,8 +21,8 @@ pub(crate) enum Outcome {
     Other,
     /// A refresh that was granted to this DSN.
     Refreshed(String),
-    /// A refresh that was refused; the DSN if the token was ever known.
-    Refused(Option<String>),
+    /// A refresh that was refused.
+    Refused,
 }
 
 #[derive(Debug)]
@@ -74,11 +74,11 @@ impl Lwa {
     }
 
     /// The device a refresh token is or was good for.
-    pub(crate) fn owner(&self, refresh_token: &str) -> Option<String> {
+    pub(crate) fn owner(&self, refresh_token: &str, options: &Options) -> Option<String> {
         let known = self.refresh.get(refresh_token).or_else(|| self.retired.get(refresh_token)).cloned();
         // In open mode a token names its device itself.
         let named = || refresh_token.strip_prefix("Atzr|")?.split('|').next().map(str::to_owned);
-        known.or_else(named)
+        known.or_else(|| named().filter(|_| options.open))
     }
 
     /// Whose token this is.
@@ -179,7 +179,7 @@ impl Lwa {
                 (self.poll(field("device_code"), field("user_code"), now, options), Outcome::Other)
             }
             "refresh_token" if field("client_id").is_empty() => {
-                (error("invalid_client", "client_id is missing"), Outcome::Refused(None))
+                (error("invalid_client", "client_id is missing"), Outcome::Refused)
             }
             "refresh_token" => self.refresh(field("refresh_token"), now, options),
             "authorization_code" => match self.codes.remove(field("code")) {
@@ -220,13 +220,7 @@ impl Lwa {
             Some(dsn) => dsn.clone(),
             None => match self.opened(token, options) {
                 Some(dsn) => dsn,
-                None => {
-                    let owner = self.retired.get(token).cloned();
-                    return (
-                        error("invalid_grant", "the refresh token is not valid"),
-                        Outcome::Refused(owner),
-                    );
-                }
+                None => return (error("invalid_grant", "the refresh token is not valid"), Outcome::Refused),
             },
         };
         let kept = if options.rotate {

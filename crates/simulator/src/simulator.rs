@@ -57,9 +57,14 @@ impl Simulator {
         format!("http://{}", self.shared.admin)
     }
 
-    /// `http://127.0.0.1:PORT/media`: the tracks.
+    /// `http://127.0.0.1:PORT`: tracks are found below it as `/media/NAME`.
     pub fn media(&self) -> String {
-        self.shared.media()
+        self.admin()
+    }
+
+    /// The URL of a track, for example of `tone-440.mp3`, `tone-1000-5s.flac`, `demo-1.mp3`, `404` or `stall`.
+    pub fn track(&self, name: &str) -> String {
+        format!("{}/{name}", self.shared.media())
     }
 
     /// The CA a client must trust, PEM.
@@ -98,10 +103,12 @@ impl Simulator {
         message: Value,
         attachments: Vec<Attachment>,
     ) -> Result<Instant, Error> {
-        self.send(who, Outgoing { message, attachments }).await
+        self.send(who, Outgoing { message, attachments, attachments_first: false }).await
     }
 
-    /// Understands a sentence (see the grammar in the README) and sends what the cloud would; the titles sent.
+    /// Understands a sentence and sends what the cloud would; the titles sent. Sentences: "set volume to N" (0 to 10
+    /// the spoken scale, above 10 per cent), "volume up|down" (ten steps), "mute", "unmute", "play NAME" ("demo",
+    /// "tone-440", a track's file name, a URL), "stop", "next", "previous", "timer N seconds|minutes", "tell me TEXT".
     pub async fn say(&self, who: &str, sentence: &str) -> Result<Vec<String>, Error> {
         act::say(&self.shared, who, sentence).await
     }

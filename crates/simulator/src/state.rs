@@ -173,7 +173,7 @@ pub(crate) enum Control {
 pub(crate) struct Device {
     pub(crate) dsn: Arc<str>,
     pub(crate) name: String,
-    pub(crate) declared: Option<Declared>,
+    pub(crate) declared: Option<Arc<Declared>>,
     pub(crate) entries: VecDeque<Arc<Entry>>,
     next_index: u64,
     pub(crate) message_ids: HashSet<String>,

@@ -180,7 +180,7 @@ fn check_context(
         let Some(version) = declared.interfaces.get(namespace) else { continue };
         // RecognizerState went away with SpeechRecognizer 2.3.
         let gone = name == "RecognizerState" && older(version, (2, 3)).is_none_or(|older| !older);
-        if !gone && !seen.contains(&(namespace.as_str(), name.as_str())) {
+        if !gone && !seen.contains(&(namespace, name)) {
             faults.push(format!("context {namespace}.{name} is missing"));
         }
     }
@@ -227,6 +227,20 @@ pub(crate) fn capabilities(
         }
     }
     interfaces
+}
+
+/// What the Discovery way of declaring asks for and forbids ("Alexa.Discovery", "About AVS Versions").
+pub(crate) fn modern(interfaces: &std::collections::BTreeMap<String, String>, faults: &mut Vec<String>) {
+    for (interface, least) in [("System", (2, 0)), ("Alexa.ApiGateway", (1, 0)), ("InteractionModel", (1, 2))]
+    {
+        let old = interfaces.get(interface).and_then(|version| older(version, least));
+        if old != Some(false) {
+            faults.push(format!("capabilities: {interface} of at least {}.{} is missing", least.0, least.1));
+        }
+    }
+    if interfaces.contains_key("Settings") {
+        faults.push("capabilities: Settings goes with the Capabilities API only".to_owned());
+    }
 }
 
 #[cfg(test)]

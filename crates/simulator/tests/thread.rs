@@ -48,11 +48,11 @@ async fn discovery_is_processed() {
     let response = device.get("/v20160207/directives").await.unwrap();
     let mut down = Downchannel::new(response);
     assert_eq!(device.event(&event("Alexa.ApiGateway", "VerifyGateway", json!({}))).await.unwrap().0, 204);
-    let capability = |name: &str| json!({"type":"AlexaInterface","interface":name,"version":"1.0"});
+    let capability = |name: &str| json!({"type":"AlexaInterface","interface":name,"version":"2.0"});
     let endpoint = json!({"endpointId":"c::p::lamp","friendlyName":"Living room","description":"d",
         "manufacturerName":"m","displayCategories":["SPEAKER"],
         "registration":{"productId":"p","deviceSerialNumber":"lamp"},
-        "capabilities":[capability("System"),capability("Speaker"),capability("Alexa.ApiGateway")]});
+        "capabilities":[capability("System"),capability("Speaker"),capability("InteractionModel"),capability("Alexa.ApiGateway")]});
     let mut report = event(
         "Alexa.Discovery",
         "AddOrUpdateReport",
@@ -66,7 +66,7 @@ async fn discovery_is_processed() {
     assert_eq!(device.event(&synchronise()).await.unwrap().0, 204);
     let view = simulator.wait_connected("lamp", PATIENCE).await.unwrap();
     assert_eq!(view.name, "Living room");
-    assert_eq!(view.interfaces.len(), 3);
+    assert_eq!(view.interfaces.len(), 4);
     assert!(simulator.device("living room").is_some());
     assert!(simulator.violations().is_empty(), "{:?}", simulator.violations());
 }

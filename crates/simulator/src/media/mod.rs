@@ -2,7 +2,8 @@
 //!
 //! - `tone-HZ.EXT`, `tone-HZ-Ns.EXT`: a sine of HZ (20 to 20,000), N seconds (30 if not said, at most 600), stereo,
 //!   44,100 Hz, amplitude 0.25 of full scale (-12.04 dBFS peak) in both channels.
-//! - `demo-N.EXT`, N from 1 to 3: a small melody of half a minute; together the album `demo`.
+//! - `demo-N.EXT`, N from 1 to 3: a small melody of half a minute; together the album `demo`;
+//!   `demo.EXT` is the first.
 //! - EXT: `mp3`, `aac` (ADTS), `m4a` (AAC in MP4), `opus` (in Ogg), `ogg` (Vorbis), `flac`, `wav`.
 //! - `404`, `500`, `stall` (begins, then no more bytes), `garbage` (claims to be MP3): what fails.
 //!
@@ -73,6 +74,9 @@ pub(crate) enum Sound {
 pub(crate) fn recipe(name: &str) -> Option<(Sound, Format)> {
     let (stem, extension) = name.split_once('.')?;
     let format = Format::of(extension)?;
+    if stem == "demo" {
+        return Some((Sound::Melody { number: 1 }, format));
+    }
     if let Some(number) = stem.strip_prefix("demo-") {
         let number = number.parse().ok().filter(|number| (1..=3).contains(number))?;
         return Some((Sound::Melody { number }, format));
