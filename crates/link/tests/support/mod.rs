@@ -1,7 +1,7 @@
 //! A link against the simulator, and what it said. Each test binary uses its own part of this.
 #![allow(dead_code, missing_docs)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -45,11 +45,15 @@ pub fn context() -> Arc<LinkContext> {
 
 /// Everything as in life, with waits short enough for a test.
 pub fn config(simulator: &Simulator, dsn: &str) -> LinkConfig {
+    config_at(&simulator.gateway(), simulator.ca_file(), dsn)
+}
+
+pub fn config_at(gateway: &str, ca_file: &Path, dsn: &str) -> LinkConfig {
     let mut settings = AvsSettings {
-        gateway: Some(simulator.gateway()),
-        lwa: Some(simulator.gateway()),
-        capabilities: Some(simulator.gateway()),
-        ca_file: Some(simulator.ca_file().to_owned()),
+        gateway: Some(gateway.to_owned()),
+        lwa: Some(gateway.to_owned()),
+        capabilities: Some(gateway.to_owned()),
+        ca_file: Some(ca_file.to_owned()),
         client_id: Some("amzn1.application-oa2-client.test".into()),
         product_id: Some("antiphon".into()),
         ..AvsSettings::default()
