@@ -49,7 +49,8 @@ pub enum PlayerCommand {
         /// Which.
         id: PlayerId,
         /// `None`: as soon as possible. Otherwise at the very sample at which that stream ends by itself, without
-        /// being asked again; the news is still `Finished` of the one, then `Started` of the other.
+        /// being asked again; the news is still `Finished` of the one, then `Started` of the other. A later `Play` of
+        /// the same stream takes the place of this one.
         after: Option<PlayerId>,
     },
     /// Stand still; answered by `Paused`.

@@ -80,7 +80,8 @@ impl Bench {
             lines.push(match effect {
                 Effect::Send(event) => event.header.name,
                 Effect::Player(PlayerCommand::Prepare { id, .. }) => format!("prepare {}", id.0),
-                Effect::Player(PlayerCommand::Play { id, .. }) => format!("play {}", id.0),
+                Effect::Player(PlayerCommand::Play { id, after: None }) => format!("play {}", id.0),
+                Effect::Player(PlayerCommand::Play { id, after: Some(_) }) => format!("chain {}", id.0),
                 Effect::Player(PlayerCommand::Pause { id }) => format!("pause {}", id.0),
                 Effect::Player(PlayerCommand::Resume { id }) => format!("resume {}", id.0),
                 Effect::Player(PlayerCommand::Stop { id }) => format!("stop {}", id.0),
@@ -205,4 +206,133 @@ fn what_was_held_before_it_sounded_begins_later_and_only_once() {
     assert!(bench.news(1, PlayerNews::Paused { offset: Duration::ZERO }).is_empty());
     assert_eq!(bench.be_silent(), ["- front", "resume 1"]);
     assert_eq!(bench.news(1, PlayerNews::Resumed { at: bench.now }), ["PlaybackStarted"]);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Play {
+        mixable: bool,
+        enqueue: bool,
+    },
+    Stop,
+    Speak,
+    BeSilent,
+    /// The player gets round to the oldest thing it was asked.
+    Obey,
+    Finish,
+}
+
+/// A player that does what it is asked, late.
+#[derive(Default)]
+struct Player {
+    asked: VecDeque<String>,
+    sounding: Option<u64>,
+    paused: bool,
+    chained: Option<u64>,
+}
+
+impl Player {
+    /// News of the oldest thing it was asked, when that makes any.
+    fn obey(&mut self, now: HubTime) -> Option<(u64, PlayerNews)> {
+        let line = self.asked.pop_front()?;
+        let (verb, id) = line.split_once(' ')?;
+        let id: u64 = id.parse().ok()?;
+        match verb {
+            "play" => {
+                self.chained = self.chained.filter(|chained| *chained != id);
+                (self.sounding, self.paused) = (Some(id), false);
+                Some((id, PlayerNews::Started { at: now }))
+            }
+            "pause" if self.sounding == Some(id) => {
+                self.paused = true;
+                Some((id, PlayerNews::Paused { offset: Duration::ZERO }))
+            }
+            "resume" if self.sounding == Some(id) => {
+                self.paused = false;
+                Some((id, PlayerNews::Resumed { at: now }))
+            }
+            "stop" => {
+                self.sounding = self.sounding.filter(|sounding| *sounding != id);
+                self.chained = self.chained.filter(|chained| *chained != id);
+                None
+            }
+            "chain" => {
+                self.chained = Some(id);
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn who_obeys_is_silent_under_speech_and_heard_after_it(
+        steps in proptest::collection::vec(step(), 1..60)
+    ) {
+        let mut bench = Bench::new();
+        let mut player = Player::default();
+        for step in steps {
+            let lines = match step {
+                Step::Play { mixable, enqueue } => {
+                    let interrupted = if mixable { "ATTENUATE" } else { "PAUSE" };
+                    let stream = json!({ "url": "https://media.test/a", "interruptedBehavior": interrupted });
+                    let behaviour = if enqueue { "ENQUEUE" } else { "REPLACE_ALL" };
+                    let payload = json!({ "playBehavior": behaviour, "audioItem": { "stream": stream } });
+                    bench.directive("AudioPlayer", "Play", None, payload)
+                }
+                Step::Stop => bench.directive("AudioPlayer", "Stop", None, json!({})),
+                Step::Speak => bench.speak(None),
+                Step::BeSilent => bench.be_silent(),
+                Step::Obey => match player.obey(bench.now) {
+                    Some((id, news)) => bench.news(id, news),
+                    None => Vec::new(),
+                },
+                Step::Finish => match player.sounding.filter(|_| !player.paused && player.asked.is_empty()) {
+                    Some(id) => {
+                        player.sounding = player.chained.take();
+                        let mut lines = bench.news(id, PlayerNews::Finished);
+                        if let Some(next) = player.sounding {
+                            lines.extend(bench.news(next, PlayerNews::Started { at: bench.now }));
+                        }
+                        lines
+                    }
+                    None => Vec::new(),
+                },
+            };
+            player.asked.extend(lines);
+        }
+        // Each word that waits has its turn.
+        loop {
+            let lines = bench.be_silent();
+            if lines.is_empty() {
+                break;
+            }
+            player.asked.extend(lines);
+        }
+        while !player.asked.is_empty() {
+            if let Some((id, news)) = player.obey(bench.now) {
+                let lines = bench.news(id, news);
+                player.asked.extend(lines);
+            }
+        }
+        let context = bench.device.context(bench.now);
+        let activity = &context.iter().find(|e| e.header.name == "PlaybackState").unwrap().payload["playerActivity"];
+        let heard = player.sounding.is_some() && !player.paused;
+        proptest::prop_assert_eq!(activity == "PLAYING", heard, "{} {:?}", activity, player.sounding);
+        // Nothing is left standing still once nobody speaks.
+        proptest::prop_assert!(activity != "PAUSED" && activity != "BUFFER_UNDERRUN", "{}", activity);
+    }
+}
+
+fn step() -> impl proptest::strategy::Strategy<Value = Step> {
+    use proptest::prelude::*;
+    prop_oneof![
+        2 => any::<(bool, bool)>().prop_map(|(mixable, enqueue)| Step::Play { mixable, enqueue }),
+        1 => Just(Step::Stop),
+        2 => Just(Step::Speak),
+        2 => Just(Step::BeSilent),
+        5 => Just(Step::Obey),
+        1 => Just(Step::Finish),
+    ]
 }
