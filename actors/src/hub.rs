@@ -94,7 +94,7 @@ impl Watch {
 impl Hub {
     /// Opens the archive and starts everything. Must be called on the actors' thread.
     pub fn begin(parts: Arc<Parts>) -> Result<HubHandle, StoreError> {
-        let (archive, found) = Archive::open(&parts.database)?;
+        let (archive, found) = Archive::open(&parts.database, &parts.registry)?;
         let archive = Archive::start_in_arbiter(&Arbiter::new().handle(), |_| archive);
         let remembered: Vec<Descriptor> =
             found.speakers.iter().filter_map(|record| descriptor_of(record, &parts)).collect();
@@ -228,7 +228,7 @@ impl Hub {
         }
         self.count("archive", verdict);
         if verdict == Verdict::MakeAnew {
-            match Archive::open(&self.parts.database) {
+            match Archive::open(&self.parts.database, &self.parts.registry) {
                 Ok((archive, _)) => {
                     self.archive = Archive::start_in_arbiter(&Arbiter::new().handle(), |_| archive);
                     // Everybody who holds a road to the old archive is given the new one.

@@ -7,6 +7,8 @@ use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec,
 pub struct Metrics {
     /// From a directive's last byte to the gain set at a speaker.
     pub directive_to_gain: Histogram,
+    /// 1 for each speaker, with what people call it.
+    pub info: IntGaugeVec,
     /// Volume asked of each speaker.
     pub volume: IntGaugeVec,
     /// 1 while a speaker is muted.
@@ -64,11 +66,25 @@ impl Metrics {
             &["speaker"],
         )?;
         registry.register(Box::new(meter.clone()))?;
+        let restarts = counter(
+            "antiphon_actors_restarts_total",
+            "Actors made anew after they died or fell silent",
+            &["actor"],
+        )?;
+        // Shown as 0 from the start: a figure that appears only with trouble cannot be watched.
+        for actor in ["archive", "coordinator", "discovery", "speaker"] {
+            restarts.with_label_values(&[actor]);
+        }
         Ok(Self {
             directive_to_gain: histogram(
                 "antiphon_actors_directive_to_gain_seconds",
                 "From the last byte of a volume directive to the gain set at a speaker",
                 vec![0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5],
+            )?,
+            info: gauge(
+                "antiphon_speaker_info",
+                "1 for each speaker, with its name and the zone it stands in",
+                &["speaker", "name", "zone", "kind"],
             )?,
             volume: gauge("antiphon_speaker_volume", "Volume asked of the speaker, 0 to 100", &["speaker"])?,
             muted: gauge("antiphon_speaker_muted", "1 while the speaker is muted", &["speaker"])?,
@@ -83,11 +99,7 @@ impl Metrics {
                 &["speaker"],
             )?,
             meter,
-            restarts: counter(
-                "antiphon_actors_restarts_total",
-                "Actors made anew after they died or fell silent",
-                &["actor"],
-            )?,
+            restarts,
             refused: counter(
                 "antiphon_actors_refused_messages_total",
                 "Messages a mailbox refused",

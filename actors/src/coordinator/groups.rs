@@ -46,11 +46,11 @@ impl Handler<Forget> for Coordinator {
 
 impl Coordinator {
     fn form(&mut self, id: &GroupId, name: String, speakers: &[SpeakerId]) -> Result<(), HouseError> {
-        // What the first speaker hears is what the new group hears.
-        let heard = speakers.first().and_then(|s| self.house.group_of(s)).map(|g| g.id.clone());
+        let before = speakers.first().and_then(|s| self.house.group_of(s)).map(|g| g.id.clone());
         self.house.form(id, name, speakers)?;
-        if let Some(heard) = heard {
-            self.contents.rename(&heard, id);
+        // The first speaker brings what it hears, unless others of its old group go on hearing it there.
+        if let Some(before) = before.filter(|g| self.house.group(g).is_none()) {
+            self.contents.rename(&before, id);
         }
         info!(group = %id, speakers = speakers.len(), "group formed");
         Ok(())

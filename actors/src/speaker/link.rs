@@ -32,7 +32,8 @@ impl Speaker {
         let metrics = self.parts.metrics.clone();
         let id = self.id.clone();
         let sink: Sink = Arc::new(move |event| {
-            if post::tell(&news, LinkNews(event), &metrics).is_err() {
+            // A speaker that has ended needs no news.
+            if post::tell(&news, LinkNews(event), &metrics) == Err(post::Refused::Full) {
                 warn!(speaker = %id, "news of the link was refused by the speaker");
             }
         });

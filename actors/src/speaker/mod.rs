@@ -177,6 +177,16 @@ impl Speaker {
         }
     }
 
+    fn show_info(&self) {
+        let info = &self.parts.metrics.info;
+        // A speaker that was renamed is one speaker still.
+        let zone = self.view.zone.as_deref().unwrap_or("");
+        info.with_label_values(&[self.id.as_str(), &self.view.name, zone, self.kind.name()]).set(1);
+        let id = [self.id.as_str()];
+        self.parts.metrics.playing.with_label_values(&id).set(0);
+        self.parts.metrics.meter.with_label_values(&id).set(-120.0);
+    }
+
     fn publish(&self) {
         // Counted when refused; the next change publishes again.
         let _ = post::tell(&self.roads.publish, Publish(Box::new(self.view.clone())), &self.parts.metrics);
@@ -189,6 +199,7 @@ impl Actor for Speaker {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(256);
         self.show_endpoint();
+        self.show_info();
         self.enlist(ctx);
         self.publish();
         let recall = self.archive.recall.send(Recall(self.id.clone()));

@@ -106,6 +106,7 @@ impl Speaker {
         self.playback.session = None;
         self.view.playing = false;
         self.view.level_dbfs = None;
+        self.parts.metrics.meter.with_label_values(&[self.id.as_str()]).set(-120.0);
         self.parts.metrics.playing.with_label_values(&[self.id.as_str()]).set(0);
         self.show_endpoint();
         self.publish();
