@@ -40,7 +40,7 @@ pub struct Found {
 impl Archive {
     /// Opens the database and reads what the hub starts from.
     pub fn open(database: &Path, registry: &prometheus::Registry) -> Result<(Self, Found), StoreError> {
-        let store = Store::open(database)?;
+        let mut store = Store::open(database)?;
         if let Err(e) = store.register(registry) {
             // A second archive in one hub counts on where the first one did.
             tracing::debug!(error = %e, "the store's figures are registered already");
