@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::curve::{Curve, GroupLevel};
 use crate::id::{GroupId, SpeakerId};
-use crate::level::{Level, LevelCommand, Report, report_of};
+use crate::level::{Level, LevelCommand, Report, report_of, report_of_moved};
 use crate::units::Volume;
 
 /// Whom a level command is for.
@@ -304,7 +304,7 @@ impl Group {
             let level = self.level_at(i);
             let report = match addressed {
                 Some((a, command)) if a == i => report_of(command, before[i], level, true),
-                _ => Report::difference(before[i], level),
+                _ => report_of_moved(before[i], level),
             };
             if level != before[i] || report != Report::NONE {
                 changes.push(Change { speaker: member.speaker.clone(), level, report });

@@ -40,28 +40,28 @@ impl Report {
     /// Nothing to say.
     pub const NONE: Report = Report { volume: false, mute: false };
 
-    /// What changed between two levels; for members that were moved, not addressed.
-    pub fn difference(before: Level, after: Level) -> Report {
+    /// What changed between two levels.
+    fn difference(before: Level, after: Level) -> Report {
         Report { volume: before.volume != after.volume, mute: before.muted != after.muted }
     }
 }
 
-/// A level after a command, and the events it owes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// The level now.
-    pub level: Level,
-    /// The events owed by the speaker that was addressed.
-    pub report: Report,
+/// What a member that was moved, not addressed, must report: one VolumeChanged tells of an unmute too.
+pub fn report_of_moved(before: Level, after: Level) -> Report {
+    let changed = Report::difference(before, after);
+    Report { mute: changed.mute && !changed.volume, ..changed }
 }
 
 /// What the speaker that was addressed must report, given its level before and after (Speaker 1.0 edge cases).
 ///
-/// `by_directive` is false for a local change, which says nothing when nothing changed.
+/// `by_directive` is false for a local change: then a volume set again says nothing.
 pub fn report_of(command: LevelCommand, before: Level, after: Level, by_directive: bool) -> Report {
     let changed = Report::difference(before, after);
     if !by_directive {
-        return changed;
+        return match command {
+            LevelCommand::SetMute(muted) => Report { mute: changed.mute || muted, ..changed },
+            LevelCommand::SetVolume(_) | LevelCommand::AdjustVolume(_) => report_of_moved(before, after),
+        };
     }
     match command {
         // One VolumeChanged even when nothing changed; an unmute on the way is silent.

@@ -1,7 +1,7 @@
 //! The words and rules of the hub: no I/O, no async, no clock.
 //!
 //! Everybody above speaks in these types. A function here is a function of values and, where time matters, of a
-//! [`HubTime`](units::HubTime) handed in.
+//! [`HubTime`] handed in.
 
 pub mod curve;
 pub mod focus;
@@ -15,6 +15,6 @@ pub mod secret;
 pub mod units;
 
 pub use id::{GroupId, SpeakerId};
-pub use level::{Applied, Level, LevelCommand, Report};
+pub use level::{Level, LevelCommand, Report};
 pub use secret::Secret;
 pub use units::{Frames, Gain, HubTime, Lead, SampleRate, Volume, VolumeStep};
