@@ -42,7 +42,6 @@ fn two_feeds_join_without_a_seam_in_mid_block() {
     assert_eq!(heard.samples[..whole.len()], whole);
     let seam = began + Frames(SECOND as u64 + 123).duration(SampleRate::HUB);
     assert!((seam.nanos() - joined.nanos()).abs() <= 1);
-    // The end of one is told before the beginning of the next by the order of their due times.
     assert!(first_events.all().contains(&FeedEvent::Buffered));
 }
 
@@ -75,8 +74,7 @@ fn a_queued_feed_can_be_taken_back() {
     let (second, second_events) = hub.open(&file_url(&two));
     first.then(&second);
     // Scheduled: its first blocks may be on their way already.
-    second_events
-        .wait("schedule", |event| matches!(event, FeedEvent::Scheduled { .. }).then_some(()));
+    second_events.wait("schedule", |event| matches!(event, FeedEvent::Scheduled { .. }).then_some(()));
     second.stop();
     second_events.wait("stop", |event| matches!(event, FeedEvent::Stopped { .. }).then_some(()));
     finished(&first_events);

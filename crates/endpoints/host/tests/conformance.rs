@@ -1,5 +1,7 @@
 //! The suite that every kind runs, for virtual speakers; and what a machine without a sound card says.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};

@@ -3,11 +3,25 @@
 use antiphon_domain::media::{MediaError, MediaErrorKind};
 use gstreamer as gst;
 use gstreamer::glib;
+use gstreamer::prelude::*;
+
+const HTTP_SOURCE: &str = "souphttpsrc";
 
 /// Classes an error from the bus.
 pub(super) fn from_bus(error: &gst::message::Error, url: &str) -> MediaError {
     let cause = error.error();
     let status = error.details().and_then(|details| details.get::<u32>("http-status-code").ok());
+    let from = error.src().and_then(|source| source.downcast_ref::<gst::Element>().and_then(|e| e.factory()));
+    if status.is_none()
+        && cause.matches(gst::StreamError::Failed)
+        && from.is_some_and(|f| f.name() == HTTP_SOURCE)
+    {
+        // All that souphttpsrc of GStreamer 1.22 says when there is no name, no route, no listener or no TLS.
+        return MediaError {
+            kind: MediaErrorKind::ServiceUnavailable,
+            message: "the server cannot be reached, or broke off".to_owned(),
+        };
+    }
     let kind = kind_of(&cause, status, url);
     let mut message = cause.message().trim().to_owned();
     if let Some(status) = status.filter(|status| *status >= 100) {

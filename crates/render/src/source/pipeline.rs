@@ -1,9 +1,9 @@
 //! The pipeline of a source: `uridecodebin ! audioconvert ! audioresample ! appsink`, and how sound leaves it.
 
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SendError;
+use std::sync::{Arc, Mutex};
 
 use antiphon_audio::{BLOCK_FRAMES, CHANNELS};
 use antiphon_domain::SampleRate;
@@ -24,6 +24,18 @@ pub(super) struct Decoder {
     /// The entry of our own elements: its caps tell what the stream is made of.
     pub entry: gst::Pad,
     pub progress: Arc<Progress>,
+    cutter: Arc<Mutex<Cutter>>,
+}
+
+impl Decoder {
+    /// Sends what is left when the pipeline is at its end, and the end.
+    pub(super) fn finish(&self, end: &SourceEnd) {
+        // The streaming thread is done: the lock is free.
+        match self.cutter.lock() {
+            Ok(mut cutter) => cutter.finish(end),
+            Err(_) => end.end(Some(failure::device("decoding panicked"))),
+        }
+    }
 }
 
 /// How far decoding has come; written by GStreamer's thread, read by the watch.
@@ -35,6 +47,8 @@ pub(super) struct Progress {
     pub waiting: AtomicBool,
     /// Frames to throw away at the beginning, where a source cannot seek.
     pub skip: AtomicU64,
+    /// Frames after those at which to end, where a source cannot be told; 0 for its own end.
+    pub most: AtomicU64,
 }
 
 pub(super) fn build(
@@ -42,6 +56,7 @@ pub(super) fn build(
     settings: &SourceSettings,
     bus: &gst::Bus,
     end: &SourceEnd,
+    ranges: bool,
 ) -> Result<Decoder, MediaError> {
     match failure::scheme(&media.url).as_deref() {
         Some("http" | "https" | "file") => {}
@@ -53,7 +68,8 @@ pub(super) fn build(
         }
     }
     let progress = Arc::new(Progress::default());
-    let sink = sink(end.clone(), Arc::clone(&progress));
+    let cutter = Arc::new(Mutex::new(Cutter::default()));
+    let sink = sink(end.clone(), Arc::clone(&progress), Arc::clone(&cutter));
     let decode = make("uridecodebin")?;
     decode.set_property("uri", &media.url);
     // Only sound, and wholly decoded; pictures and films are neither exposed nor decoded.
@@ -82,10 +98,13 @@ pub(super) fn build(
     decode.connect("source-setup", false, move |values| {
         if let Some(Ok(source)) = values.get(1).map(|value| value.get::<gst::Element>()) {
             set_up_http(&source, &headers, &agent, timeout.as_secs().max(1));
+            if !ranges {
+                hide_seeking(&source);
+            }
         }
         None
     });
-    Ok(Decoder { pipeline, entry, progress })
+    Ok(Decoder { pipeline, entry, progress, cutter })
 }
 
 fn set_up_http(source: &gst::Element, headers: &[(String, String)], agent: &str, timeout: u64) {
@@ -104,6 +123,22 @@ fn set_up_http(source: &gst::Element, headers: &[(String, String)], agent: &str,
     source.set_property("extra-headers", extra);
 }
 
+/// Answers for a source that it cannot seek, whatever it believes itself.
+fn hide_seeking(source: &gst::Element) {
+    let Some(pad) = source.static_pad("src") else { return };
+    pad.add_probe(gst::PadProbeType::QUERY_UPSTREAM | gst::PadProbeType::PUSH, |_, info| {
+        if let Some(query) = info.query_mut()
+            && let gst::QueryViewMut::Seeking(seeking) = query.view_mut()
+        {
+            let format = seeking.format();
+            let nothing = gst::GenericFormattedValue::none_for_format(format);
+            seeking.set(false, gst::GenericFormattedValue::new(format, 0), nothing);
+            return gst::PadProbeReturn::Handled;
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
 fn make(name: &'static str) -> Result<gst::Element, MediaError> {
     gst::ElementFactory::make(name)
         .build()
@@ -115,15 +150,13 @@ fn internal(error: gst::glib::BoolError) -> MediaError {
 }
 
 /// The end of the pipeline: cuts what comes into blocks and sends them, waiting for room.
-fn sink(end: SourceEnd, progress: Arc<Progress>) -> gst_app::AppSink {
+fn sink(end: SourceEnd, progress: Arc<Progress>, cutter: Arc<Mutex<Cutter>>) -> gst_app::AppSink {
     let caps = gst_audio::AudioCapsBuilder::new_interleaved()
         .format(gst_audio::AudioFormat::S16le)
         .rate(SampleRate::HUB.hertz() as i32)
         .channels(CHANNELS as i32)
         .build();
     let sink = gst_app::AppSink::builder().caps(&caps).sync(false).max_buffers(4).build();
-    let cutter = Arc::new(std::sync::Mutex::new(Cutter { pending: Vec::new(), sent: 0 }));
-    let (at_end, end_at_end) = (Arc::clone(&cutter), end.clone());
     sink.set_callbacks(
         gst_app::AppSinkCallbacks::builder()
             .new_sample(move |sink| {
@@ -133,21 +166,24 @@ fn sink(end: SourceEnd, progress: Arc<Progress>) -> gst_app::AppSink {
                 // Only GStreamer's one streaming thread comes here, so the lock is always free.
                 let mut cutter = cutter.lock().map_err(|_| gst::FlowError::Error)?;
                 cutter.take(map.as_slice(), &end, &progress).map_err(|_| gst::FlowError::Flushing)?;
-                Ok(gst::FlowSuccess::Ok)
-            })
-            .eos(move |_| {
-                if let Ok(mut cutter) = at_end.lock() {
-                    cutter.finish(&end_at_end);
+                let most = progress.most.load(Ordering::Acquire);
+                if most > 0 && cutter.frames >= most {
+                    cutter.finish(&end);
+                    return Err(gst::FlowError::Eos);
                 }
+                Ok(gst::FlowSuccess::Ok)
             })
             .build(),
     );
     sink
 }
 
+#[derive(Default)]
 struct Cutter {
     pending: Vec<i16>,
-    sent: u64,
+    /// Frames taken so far.
+    frames: u64,
+    over: bool,
 }
 
 impl Cutter {
@@ -156,6 +192,13 @@ impl Cutter {
         let skip = progress.skip.load(Ordering::Acquire).min((bytes.len() / frame_bytes) as u64);
         progress.skip.fetch_sub(skip, Ordering::AcqRel);
         let bytes = &bytes[skip as usize * frame_bytes..];
+        let most = match progress.most.load(Ordering::Acquire) {
+            0 => u64::MAX,
+            most => most,
+        };
+        let wanted = (most - self.frames.min(most)).min((bytes.len() / frame_bytes) as u64);
+        let bytes = &bytes[..wanted as usize * frame_bytes];
+        self.frames += wanted;
         for sample in bytes.chunks_exact(2) {
             self.pending.push(i16::from_le_bytes([sample[0], sample[1]]));
             if self.pending.len() == BLOCK_SAMPLES {
@@ -168,7 +211,6 @@ impl Cutter {
 
     fn send(&mut self, end: &SourceEnd, progress: &Progress) -> Result<(), SendError<Piece>> {
         let block = mem::replace(&mut self.pending, Vec::with_capacity(BLOCK_SAMPLES));
-        self.sent += 1;
         progress.waiting.store(true, Ordering::Release);
         let sent = end.pieces.send(Piece::Samples(block.into()));
         progress.waiting.store(false, Ordering::Release);
@@ -176,8 +218,11 @@ impl Cutter {
     }
 
     fn finish(&mut self, end: &SourceEnd) {
+        if mem::replace(&mut self.over, true) {
+            return;
+        }
         let rest = mem::take(&mut self.pending);
-        if rest.is_empty() && self.sent == 0 {
+        if self.frames == 0 {
             end.end(Some(failure::device("there is no sound in it")));
             return;
         }

@@ -21,6 +21,19 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A slow stream that has played may take this many times the first patience.
 const PATIENCE: u32 = 3;
 
+/// Why following a pipeline ended early.
+enum Trouble {
+    /// The server cannot serve from the middle, although it did not say so: to be tried again without.
+    NoRanges,
+    Failed(MediaError),
+}
+
+impl From<MediaError> for Trouble {
+    fn from(error: MediaError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// Runs a source to its end or until the renderer drops it.
 pub(super) fn run(
     media: &Media,
@@ -29,29 +42,55 @@ pub(super) fn run(
     bus: &gst::Bus,
     end: &SourceEnd,
 ) {
-    let decoder = match pipeline::build(media, settings, bus, end) {
+    let mut ranges = true;
+    loop {
+        match attempt(media, settings, clock, bus, end, ranges) {
+            Err(Trouble::NoRanges) if ranges => {
+                info!(url = %media.url, "the server has no ranges, trying again without");
+                ranges = false;
+            }
+            _ => return,
+        }
+    }
+}
+
+fn attempt(
+    media: &Media,
+    settings: &SourceSettings,
+    clock: &Arc<dyn Clock>,
+    bus: &gst::Bus,
+    end: &SourceEnd,
+    ranges: bool,
+) -> Result<(), Trouble> {
+    let decoder = match pipeline::build(media, settings, bus, end, ranges) {
         Ok(decoder) => decoder,
-        Err(error) => return end.end(Some(error)),
+        Err(error) => {
+            end.end(Some(error));
+            return Ok(());
+        }
     };
     let mut watch = Watch {
         media,
         settings,
         end,
         decoder: &decoder,
+        ranges,
         begun: false,
         attributes: StreamAttributes::default(),
         tags: StreamTags::default(),
         pieces: 0,
         last_progress: clock.now(),
     };
-    if let Err(error) = watch.follow(clock, bus) {
+    let followed = watch.follow(clock, bus);
+    if let Err(Trouble::Failed(error)) = &followed {
         info!(url = %media.url, kind = ?error.kind, message = %error.message, "a source failed");
-        end.end(Some(error));
-        // The pieces before the failure are still wanted; the pipeline is not.
+        // What was decoded before is still wanted, so the end waits its turn.
+        end.end(Some(error.clone()));
     }
     if decoder.pipeline.set_state(gst::State::Null).is_err() {
         debug!(url = %media.url, "a pipeline did not stop cleanly");
     }
+    followed
 }
 
 struct Watch<'a> {
@@ -59,6 +98,7 @@ struct Watch<'a> {
     settings: &'a SourceSettings,
     end: &'a SourceEnd,
     decoder: &'a Decoder,
+    ranges: bool,
     begun: bool,
     attributes: StreamAttributes,
     tags: StreamTags,
@@ -67,7 +107,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    fn follow(&mut self, clock: &Arc<dyn Clock>, bus: &gst::Bus) -> Result<(), MediaError> {
+    fn follow(&mut self, clock: &Arc<dyn Clock>, bus: &gst::Bus) -> Result<(), Trouble> {
         let prerolls = match self.decoder.pipeline.set_state(gst::State::Paused) {
             Ok(gst::StateChangeSuccess::NoPreroll) => false,
             Ok(_) => true,
@@ -83,17 +123,26 @@ impl Watch<'_> {
                 return Ok(());
             }
             if let Some(message) = message {
+                if matches!(message.view(), gst::MessageView::Eos(_)) {
+                    // An error on the way to the end lies before it on the bus, so this is the true end.
+                    self.decoder.finish(self.end);
+                    return Ok(());
+                }
                 self.on_message(&message)?;
             }
             self.check_progress(clock.now())?;
         }
     }
 
-    fn on_message(&mut self, message: &gst::Message) -> Result<(), MediaError> {
+    fn on_message(&mut self, message: &gst::Message) -> Result<(), Trouble> {
         match message.view() {
             gst::MessageView::Error(error) => {
                 debug!(error = %error.error(), debug = ?error.debug(), "gstreamer reports");
-                return Err(failure::from_bus(error, &self.media.url));
+                let nothing_yet = self.decoder.progress.pieces.load(Ordering::Acquire) == 0;
+                if self.ranges && nothing_yet && error.error().matches(gst::ResourceError::Seek) {
+                    return Err(Trouble::NoRanges);
+                }
+                return Err(failure::from_bus(error, &self.media.url).into());
             }
             gst::MessageView::AsyncDone(_) if !self.begun => {
                 self.describe();
@@ -138,18 +187,27 @@ impl Watch<'_> {
         let time =
             |d: &Duration| gst::ClockTime::from_nseconds(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
         let stop = end.as_ref().map(time);
-        let sought = self.decoder.pipeline.seek(
-            1.0,
-            gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE,
-            gst::SeekType::Set,
-            time(offset),
-            if stop.is_some() { gst::SeekType::Set } else { gst::SeekType::None },
-            stop,
-        );
-        if sought.is_err() {
-            // A server without ranges: decode from the beginning and throw away what was not asked for.
+        let sought = self.ranges
+            && self
+                .decoder
+                .pipeline
+                .seek(
+                    1.0,
+                    gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE,
+                    gst::SeekType::Set,
+                    time(offset),
+                    if stop.is_some() { gst::SeekType::Set } else { gst::SeekType::None },
+                    stop,
+                )
+                .is_ok();
+        if !sought {
+            // Decode from the beginning and throw away what was not asked for.
             info!(url = %self.media.url, "the source cannot seek, skipping instead");
-            self.decoder.progress.skip.store(Frames::within(*offset, SampleRate::HUB).0, Ordering::Release);
+            let frames = |d: Duration| Frames::within(d, SampleRate::HUB).0;
+            let progress = &self.decoder.progress;
+            progress.skip.store(frames(*offset), Ordering::Release);
+            let most = end.map_or(0, |end| frames(end.saturating_sub(*offset)).max(1));
+            progress.most.store(most, Ordering::Release);
         }
     }
 

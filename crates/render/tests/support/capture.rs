@@ -83,7 +83,8 @@ impl Captured {
     /// What was played, which must be without a gap.
     pub fn whole(&self) -> Stretch {
         let mut stretches = self.stretches();
-        assert_eq!(stretches.len(), 1, "one stretch of sound");
+        let told: Vec<_> = stretches.iter().map(|s| (s.due, s.end)).collect();
+        assert_eq!(stretches.len(), 1, "one stretch of sound: {told:?}, {:?}", self.events.all());
         stretches.remove(0)
     }
 }

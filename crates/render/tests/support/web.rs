@@ -12,7 +12,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub enum Page {
     Bytes(Vec<u8>),
-    /// No ranges, as some servers.
+    /// No ranges and no word about it, as Python's `http.server`.
     NoRanges(Vec<u8>),
     Status(u16, &'static str),
     /// Accepts and never answers.
@@ -78,7 +78,7 @@ fn answer(
         Page::NoRanges(bytes) => {
             write!(
                 stream,
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nAccept-Ranges: none\r\nConnection: close\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
                 bytes.len()
             )?;
             stream.write_all(&bytes)
