@@ -120,6 +120,12 @@ impl Parser {
         }
     }
 
+    /// Bytes held now; never more than the limits and a delimiter together.
+    pub fn held(&self) -> usize {
+        let json = if let State::Json(text) = &self.state { text.len() } else { 0 };
+        self.carry.len() + json
+    }
+
     /// The stream ended: completes a part whose closing delimiter is missing.
     pub fn finish(&mut self, out: &mut Vec<Part>) {
         // What was held back is the torn beginning of a delimiter, or the line break before one.
@@ -149,6 +155,9 @@ impl Parser {
             return self.delimiter.len();
         }
         let Some(end) = rest.iter().position(|b| *b == b'\n') else {
+            if self.delimiter.starts_with(rest) {
+                return 0;
+            }
             if self.headers.bytes + rest.len() > self.limits.headers {
                 self.skip(Fault::HeadersTooLong, out);
                 self.line_start = false;
