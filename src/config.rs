@@ -192,14 +192,9 @@ impl Config {
                 problem: e.message().to_string(),
             }
         })?;
-        config.check().map_err(|(needle, problem)| {
-            let at = text.find(&needle).map(|start| place(text, start));
-            ConfigError {
-                file: file.into(),
-                line: at.as_ref().map(|(line, _)| *line),
-                key: at.and_then(|(_, key)| key),
-                problem,
-            }
+        config.check().map_err(|(at, problem)| {
+            let line = text.lines().position(|line| sets(line, &at));
+            ConfigError { file: file.into(), line: line.map(|l| l + 1), key: Some(at), problem }
         })?;
         Ok(config)
     }
@@ -209,30 +204,33 @@ impl Config {
         self.data_dir.clone().unwrap_or_else(|| PathBuf::from("state"))
     }
 
-    /// What types cannot say: the offending text and the problem.
+    /// What types cannot say: the key (or `key = "value"`) at fault, and the problem.
     fn check(&self) -> Result<(), (String, String)> {
-        for (serial, avs) in std::iter::once(("HUB", self.avs.over(&AvsSettings::default())))
-            .chain(self.speakers.iter().map(|s| (s.id.as_str(), s.avs.over(&self.avs))))
+        for avs in
+            std::iter::once(self.avs.clone()).chain(self.speakers.iter().map(|s| s.avs.over(&self.avs)))
         {
-            if avs.client_id.is_none() || avs.product_id.is_none() {
+            let mut whole = avs;
+            if whole.client_id.is_none() && whole.gateway.is_none() && whole.region.is_none() {
                 continue;
             }
-            let _ = serial;
-            if let Err(e) = avs.link_config("HUB") {
+            // A hub without a product is fine; what else is said of AVS is checked all the same.
+            whole.client_id.get_or_insert_with(|| "none".into());
+            whole.product_id.get_or_insert_with(|| "none".into());
+            if let Err(e) = whole.link_config("NONE") {
                 return Err((e.key.to_string(), format!("expected {}", e.expected)));
             }
         }
         let mut seen = std::collections::BTreeSet::new();
         for speaker in &self.speakers {
-            let quoted = format!("{:?}", speaker.id);
+            let at = format!("id = {:?}", speaker.id);
             if speaker.id.is_empty() || !seen.insert(&speaker.id) {
-                return Err((quoted, "expected an id that no other speaker has".into()));
+                return Err((at, "expected an id that no other speaker has".into()));
             }
             if let Some(serial) = &speaker.serial_number {
                 let plain = serial.chars().all(|c| c.is_ascii_alphanumeric());
                 if serial.is_empty() || serial.len() > 50 || !plain {
                     return Err((
-                        format!("{serial:?}"),
+                        format!("serial_number = {serial:?}"),
                         "expected 1 to 50 letters and digits (RegisterAVSDevice)".into(),
                     ));
                 }
@@ -240,11 +238,20 @@ impl Config {
         }
         for group in &self.groups {
             if group.speakers.is_empty() {
-                return Err((format!("{:?}", group.id), "expected a group with at least one speaker".into()));
+                return Err((
+                    format!("id = {:?}", group.id),
+                    "expected a group with at least one speaker".into(),
+                ));
             }
         }
         Ok(())
     }
+}
+
+/// Whether a line sets this key, or this key to this value.
+fn sets(line: &str, at: &str) -> bool {
+    let line: String = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    line == at || line.split_once('=').is_some_and(|(key, _)| key.trim() == at)
 }
 
 /// The line (from 1) of a byte offset, and the key set on that line.
@@ -274,7 +281,7 @@ mod tests {
         let text = "data_dir = \"x\"\n[http]\nlisten = \"nowhere\"\n";
         let said = problem(text);
         assert!(said.starts_with("a.toml:3: listen: "), "{said}");
-        let said = problem("[avs]\nregion = \"mars\"\nclient_id = \"c\"\nproduct_id = \"p\"\n");
+        let said = problem("[avs]\nregion = \"mars\"\n");
         assert!(said.starts_with("a.toml:2: region: expected"), "{said}");
         let said = problem("[avs]\ngate = \"x\"\n");
         assert!(said.starts_with("a.toml:2: gate: unknown field"), "{said}");

@@ -13,9 +13,11 @@ mod wiring;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_actors::{Hub, HubHandle};
+use antiphon_endpoint::Kind;
 use anyhow::Context;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
@@ -61,6 +63,11 @@ impl Drop for Running {
 
 /// Starts a hub. Must not be called on a thread of an async runtime.
 pub fn start(config: &Config) -> anyhow::Result<Running> {
+    start_with(config, Vec::new())
+}
+
+/// As [`start`], with endpoint kinds beside those of `kinds.rs`: of a test or bench that must be the endpoint itself.
+pub fn start_with(config: &Config, more: Vec<Arc<dyn Kind>>) -> anyhow::Result<Running> {
     let listener = http::bind(config.http.listen).with_context(|| {
         format!(
             "{} cannot be listened on; is another hub running? [http] listen chooses another",
@@ -75,7 +82,7 @@ pub fn start(config: &Config) -> anyhow::Result<Running> {
         .build()
         .context("the I/O threads could not start")?;
     let data_dir: PathBuf = config.data_dir();
-    let (parts, registry) = wiring::build(config, data_dir, runtime.handle())?;
+    let (parts, registry) = wiring::build(config, data_dir, runtime.handle(), more)?;
     let (ending, ended) = mpsc::channel(1);
     let (ready, started) = oneshot::channel();
     let actors = std::thread::Builder::new().name("antiphon-actors".into()).spawn(move || {
@@ -95,7 +102,7 @@ async fn live(
     mut ended: mpsc::Receiver<()>,
 ) {
     let (renderer, clock) = (parts.renderer.clone(), parts.clock.clone());
-    let begun = Hub::begin(std::sync::Arc::new(parts)).map_err(anyhow::Error::from).and_then(|handle| {
+    let begun = Hub::begin(Arc::new(parts)).map_err(anyhow::Error::from).and_then(|handle| {
         let hub = http::Hub { handle: handle.clone(), registry, renderer, clock };
         let server = http::serve(listener, hub.clone()).context("the HTTP surface could not start")?;
         Ok((handle, hub, server))

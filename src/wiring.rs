@@ -8,7 +8,7 @@ use antiphon_actors::metrics::Metrics;
 use antiphon_actors::{Parts, SpeakerSettings};
 use antiphon_discovery::{ConfiguredSpeaker, DiscoveryConfig};
 use antiphon_domain::{GroupId, SpeakerId, Volume};
-use antiphon_endpoint::Clock;
+use antiphon_endpoint::{Clock, Kind};
 use antiphon_link::{AvsSettings, LinkContext};
 use antiphon_render::{HubClock, RenderConfig, Renderer};
 use anyhow::Context;
@@ -17,11 +17,12 @@ use prometheus::Registry;
 use crate::config::{Config, Scope, Speaker};
 use crate::kinds;
 
-/// The parts and the registry all of them count on.
+/// The parts and the registry all of them count on; `more` are kinds beside the usual ones.
 pub(crate) fn build(
     config: &Config,
     data_dir: PathBuf,
     runtime: &tokio::runtime::Handle,
+    more: Vec<Arc<dyn Kind>>,
 ) -> anyhow::Result<(Parts, Registry)> {
     // One provider for the whole process; a second install only says it is there already.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -32,7 +33,8 @@ pub(crate) fn build(
     let now_clock = clock.clone();
     let links = LinkContext::new(runtime.clone(), &registry, Arc::new(move || now_clock.now()))
         .context("the links could not be prepared")?;
-    let kinds = kinds::all(config, runtime, &registry).context("metrics of the endpoint kinds")?;
+    let mut kinds = kinds::all(config, runtime, &registry).context("metrics of the endpoint kinds")?;
+    kinds.extend(more);
     let parts = Parts {
         clock,
         kinds,

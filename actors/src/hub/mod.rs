@@ -4,6 +4,9 @@
 //! factory from the archived state. Over its budget it is left failed, visibly; its siblings play on. Surfaces reach
 //! the coordinator through the hub, so that they outlive any one coordinator.
 
+mod relay;
+mod watch;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
 use antiphon_discovery::DiscoveryEvent;
-use antiphon_domain::house::{House, HouseError};
+use antiphon_domain::house::House;
 use antiphon_domain::{HubTime, SpeakerId};
 use antiphon_endpoint::Descriptor;
 use antiphon_store::{SpeakerRecord, StoreError};
@@ -24,16 +27,11 @@ use crate::handle::HubHandle;
 use crate::messages::*;
 use crate::parts::Parts;
 use crate::post;
-use crate::snapshot::Snapshot;
 use crate::speaker::{ArchiveRoads, Speaker};
+use watch::{Verdict, Watch};
 
 /// How often children are looked after.
 const LOOK: Duration = Duration::from_secs(1);
-/// A child silent for so long is made anew.
-const SILENT: Duration = Duration::from_secs(10);
-/// So many restarts of one child within [`WINDOW`] are allowed.
-const BUDGET: usize = 5;
-const WINDOW: Duration = Duration::from_secs(60);
 
 /// The actor.
 pub struct Hub {
@@ -53,42 +51,6 @@ struct Child {
     watch: Watch,
     descriptor: Descriptor,
     present: bool,
-}
-
-/// What is known of a child's life.
-struct Watch {
-    seen: HubTime,
-    restarts: Vec<HubTime>,
-    failed: bool,
-}
-
-/// What to do about a child.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Verdict {
-    Fine,
-    MakeAnew,
-    GiveUp,
-}
-
-impl Watch {
-    fn new(now: HubTime) -> Self {
-        Self { seen: now, restarts: Vec::new(), failed: false }
-    }
-
-    /// Judges a child by whether its mailbox lives and when it last answered.
-    fn judge(&mut self, alive: bool, now: HubTime) -> Verdict {
-        if self.failed || (alive && now.since(self.seen) < SILENT) {
-            return Verdict::Fine;
-        }
-        self.restarts.retain(|at| now.since(*at) < WINDOW);
-        if self.restarts.len() >= BUDGET {
-            self.failed = true;
-            return Verdict::GiveUp;
-        }
-        self.restarts.push(now);
-        self.seen = now;
-        Verdict::MakeAnew
-    }
 }
 
 impl Hub {
@@ -368,93 +330,6 @@ impl Handler<Discovered> for Hub {
     }
 }
 
-impl Handler<StartLogin> for Hub {
-    type Result = ResponseFuture<Result<(), HouseError>>;
-
-    fn handle(&mut self, message: StartLogin, _: &mut Self::Context) -> Self::Result {
-        let asked = self.speakers.get(&message.0).map(|c| c.addr.send(message.clone()));
-        Box::pin(async move {
-            match asked {
-                Some(answer) => answer.await.unwrap_or_else(|_| Err(gone())),
-                None => Err(HouseError::NoSpeaker(message.0.as_str().into())),
-            }
-        })
-    }
-}
-
-impl Handler<Forget> for Hub {
-    type Result = ResponseFuture<Result<(), HouseError>>;
-
-    fn handle(&mut self, message: Forget, _: &mut Self::Context) -> Self::Result {
-        let Some(child) = self.speakers.remove(&message.0) else {
-            let nobody = HouseError::NoSpeaker(message.0.as_str().into());
-            return Box::pin(async move { Err(nobody) });
-        };
-        let metrics = &self.parts.metrics;
-        // Counted when refused; the coordinator's answer below is the one that matters.
-        let _ = post::tell_addr(&child.addr, Close, metrics);
-        let _ = post::tell_addr(&self.finder, message.clone(), metrics);
-        let _ = post::tell_addr(&self.archive, EraseSpeaker(message.0.clone()), metrics);
-        let answer = self.coordinator.send(message);
-        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(gone())) })
-    }
-}
-
-impl Handler<GetSnapshot> for Hub {
-    type Result = ResponseFuture<Snapshot>;
-
-    fn handle(&mut self, message: GetSnapshot, _: &mut Self::Context) -> Self::Result {
-        let answer = self.coordinator.send(message);
-        Box::pin(async move { answer.await.unwrap_or_default() })
-    }
-}
-
-/// The commands of surfaces, passed on to whoever is the coordinator now.
-fn relay<M>(coordinator: &Addr<Coordinator>, message: M) -> ResponseFuture<Result<(), HouseError>>
-where
-    M: Message<Result = Result<(), HouseError>> + Send + 'static,
-    Coordinator: Handler<M>,
-{
-    let answer = coordinator.send(message);
-    Box::pin(async move { answer.await.unwrap_or_else(|_| Err(gone())) })
-}
-
-fn gone() -> HouseError {
-    HouseError::NotNow("the hub is restarting this part of itself; try again in a moment".into())
-}
-
-impl Handler<ChangeLevel> for Hub {
-    type Result = ResponseFuture<Result<(), HouseError>>;
-
-    fn handle(&mut self, message: ChangeLevel, _: &mut Self::Context) -> Self::Result {
-        relay(&self.coordinator, message)
-    }
-}
-
-impl Handler<PlayMedia> for Hub {
-    type Result = ResponseFuture<Result<(), HouseError>>;
-
-    fn handle(&mut self, message: PlayMedia, _: &mut Self::Context) -> Self::Result {
-        relay(&self.coordinator, message)
-    }
-}
-
-impl Handler<StopContent> for Hub {
-    type Result = ResponseFuture<Result<(), HouseError>>;
-
-    fn handle(&mut self, message: StopContent, _: &mut Self::Context) -> Self::Result {
-        relay(&self.coordinator, message)
-    }
-}
-
-impl Handler<Regroup> for Hub {
-    type Result = ResponseFuture<Result<(), HouseError>>;
-
-    fn handle(&mut self, message: Regroup, _: &mut Self::Context) -> Self::Result {
-        relay(&self.coordinator, message)
-    }
-}
-
 /// The tree ends backwards: speakers say farewell to their receivers, the archive is last.
 impl Handler<Close> for Hub {
     type Result = ResponseFuture<()>;
@@ -471,23 +346,5 @@ impl Handler<Close> for Hub {
             let _ = coordinator.await;
             let _ = archive.send(message).await;
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_child_is_made_anew_within_its_budget() {
-        let mut watch = Watch::new(HubTime::EPOCH);
-        let at = |s: u64| HubTime::EPOCH + Duration::from_secs(s);
-        assert_eq!(watch.judge(true, at(9)), Verdict::Fine);
-        assert_eq!(watch.judge(true, at(10)), Verdict::MakeAnew, "silent");
-        for s in 11..15 {
-            assert_eq!(watch.judge(false, at(s)), Verdict::MakeAnew, "dead");
-        }
-        assert_eq!(watch.judge(false, at(15)), Verdict::GiveUp);
-        assert_eq!(watch.judge(false, at(16)), Verdict::Fine, "said once");
     }
 }

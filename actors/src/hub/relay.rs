@@ -1,0 +1,97 @@
+//! The commands of surfaces, passed on to whoever carries them out now.
+
+use actix::prelude::*;
+use antiphon_domain::house::HouseError;
+
+use super::Hub;
+use crate::coordinator::Coordinator;
+use crate::messages::*;
+use crate::post;
+use crate::snapshot::Snapshot;
+
+impl Handler<StartLogin> for Hub {
+    type Result = ResponseFuture<Result<(), HouseError>>;
+
+    fn handle(&mut self, message: StartLogin, _: &mut Self::Context) -> Self::Result {
+        let asked = self.speakers.get(&message.0).map(|c| c.addr.send(message.clone()));
+        Box::pin(async move {
+            match asked {
+                Some(answer) => answer.await.unwrap_or_else(|_| Err(gone())),
+                None => Err(HouseError::NoSpeaker(message.0.as_str().into())),
+            }
+        })
+    }
+}
+
+impl Handler<Forget> for Hub {
+    type Result = ResponseFuture<Result<(), HouseError>>;
+
+    fn handle(&mut self, message: Forget, _: &mut Self::Context) -> Self::Result {
+        let Some(child) = self.speakers.remove(&message.0) else {
+            let nobody = HouseError::NoSpeaker(message.0.as_str().into());
+            return Box::pin(async move { Err(nobody) });
+        };
+        let metrics = &self.parts.metrics;
+        // Counted when refused; the coordinator's answer below is the one that matters.
+        let _ = post::tell_addr(&child.addr, Close, metrics);
+        let _ = post::tell_addr(&self.finder, message.clone(), metrics);
+        let _ = post::tell_addr(&self.archive, EraseSpeaker(message.0.clone()), metrics);
+        let answer = self.coordinator.send(message);
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(gone())) })
+    }
+}
+
+impl Handler<GetSnapshot> for Hub {
+    type Result = ResponseFuture<Snapshot>;
+
+    fn handle(&mut self, message: GetSnapshot, _: &mut Self::Context) -> Self::Result {
+        let answer = self.coordinator.send(message);
+        Box::pin(async move { answer.await.unwrap_or_default() })
+    }
+}
+
+/// The commands of surfaces, passed on to whoever is the coordinator now.
+fn relay<M>(coordinator: &Addr<Coordinator>, message: M) -> ResponseFuture<Result<(), HouseError>>
+where
+    M: Message<Result = Result<(), HouseError>> + Send + 'static,
+    Coordinator: Handler<M>,
+{
+    let answer = coordinator.send(message);
+    Box::pin(async move { answer.await.unwrap_or_else(|_| Err(gone())) })
+}
+
+fn gone() -> HouseError {
+    HouseError::NotNow("the hub is restarting this part of itself; try again in a moment".into())
+}
+
+impl Handler<ChangeLevel> for Hub {
+    type Result = ResponseFuture<Result<(), HouseError>>;
+
+    fn handle(&mut self, message: ChangeLevel, _: &mut Self::Context) -> Self::Result {
+        relay(&self.coordinator, message)
+    }
+}
+
+impl Handler<PlayMedia> for Hub {
+    type Result = ResponseFuture<Result<(), HouseError>>;
+
+    fn handle(&mut self, message: PlayMedia, _: &mut Self::Context) -> Self::Result {
+        relay(&self.coordinator, message)
+    }
+}
+
+impl Handler<StopContent> for Hub {
+    type Result = ResponseFuture<Result<(), HouseError>>;
+
+    fn handle(&mut self, message: StopContent, _: &mut Self::Context) -> Self::Result {
+        relay(&self.coordinator, message)
+    }
+}
+
+impl Handler<Regroup> for Hub {
+    type Result = ResponseFuture<Result<(), HouseError>>;
+
+    fn handle(&mut self, message: Regroup, _: &mut Self::Context) -> Self::Result {
+        relay(&self.coordinator, message)
+    }
+}
