@@ -109,6 +109,7 @@ fn play(
     endpoints: &mut [Box<dyn Endpoint>],
 ) -> Result<(), Box<dyn std::error::Error>> {
     let ahead = Duration::from_secs_f64(wish.lead) + Duration::from_millis(50);
+    let signal = second(wish);
     let mut anchor = clock.now() + ahead + Duration::from_millis(200);
     let start = anchor;
     let end = anchor + Duration::from_secs_f64(wish.seconds);
@@ -141,7 +142,7 @@ fn play(
             if due > now + ahead || due >= end {
                 break;
             }
-            let mut next = Block { due, samples: samples(wish, position).into() };
+            let mut next = Block { due, samples: samples(&signal, position).into() };
             for endpoint in endpoints.iter_mut() {
                 endpoint.play(&next);
                 if wish.apart {
@@ -155,24 +156,27 @@ fn play(
     }
 }
 
-/// Block number `block` of the signal: a tone at -12 dB, and at each second's begin a chirp 1 to 8 kHz at -9 dB.
-fn samples(wish: &Wish, block: u64) -> Vec<i16> {
-    let mut out = Vec::with_capacity(BLOCK_FRAMES * 2);
-    for i in 0..BLOCK_FRAMES as u64 {
-        let frame = block * BLOCK_FRAMES as u64 + i;
-        let t = frame as f64 / 44_100.0;
+/// One second of the signal, which repeats: a tone at -12 dB (whole hertz), and at its begin a chirp 1 to 8 kHz at
+/// -9 dB.
+fn second(wish: &Wish) -> Vec<i16> {
+    let mut out = Vec::with_capacity(44_100);
+    for frame in 0..44_100 {
+        let t = f64::from(frame) / 44_100.0;
         let mut value = 0.25 * (std::f64::consts::TAU * wish.tone * t).sin();
-        let in_second = (frame % 44_100) as f64 / 44_100.0;
-        if wish.chirp && in_second < 0.04 {
-            let phase =
-                std::f64::consts::TAU * (1000.0 * in_second + 0.5 * 7000.0 / 0.04 * in_second * in_second);
-            let window = 0.5 - 0.5 * (std::f64::consts::TAU * in_second / 0.04).cos();
+        if wish.chirp && t < 0.04 {
+            let phase = std::f64::consts::TAU * (1000.0 * t + 0.5 * 7000.0 / 0.04 * t * t);
+            let window = 0.5 - 0.5 * (std::f64::consts::TAU * t / 0.04).cos();
             value += 0.35 * window * phase.sin();
         }
-        let sample = (value * 32_767.0) as i16;
-        out.extend([sample, sample]);
+        out.push((value * 32_767.0) as i16);
     }
     out
+}
+
+/// Block number `block` of the signal.
+fn samples(second: &[i16], block: u64) -> Vec<i16> {
+    let first = block as usize * BLOCK_FRAMES;
+    (first..first + BLOCK_FRAMES).flat_map(|frame| [second[frame % second.len()]; 2]).collect()
 }
 
 fn unix(clock: &dyn Clock, at: HubTime) -> Result<f64, Box<dyn std::error::Error>> {

@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
 use crate::driver::ring::Ring;
+use crate::driver::stamped::Stamped;
 use crate::metrics::SessionMetrics;
 use crate::wire::rtp::{resend_request, timing_answer};
 
@@ -25,7 +26,7 @@ pub struct Answers {
     /// Takes resend requests.
     pub control: UdpSocket,
     /// Takes timing requests.
-    pub timing: UdpSocket,
+    pub timing: Stamped,
     /// Our time.
     pub clock: Arc<dyn Clock>,
     /// What can be sent again.
@@ -46,10 +47,12 @@ impl Answers {
         loop {
             tokio::select! {
                 biased;
-                taken = self.timing.recv_from(&mut request) => {
-                    let received = self.clock.now();
+                taken = self.timing.recv(&mut request) => {
+                    let woken = self.clock.now();
+                    let age = taken.as_ref().map_or(Duration::ZERO, |arrival| arrival.age);
+                    let taken = taken.map(|arrival| (arrival.length, arrival.from));
                     if let Some((length, from)) = self.checked(taken).await {
-                        let answer = timing_answer(&request[..length], received, self.clock.now());
+                        let answer = timing_answer(&request[..length], woken - age, self.clock.now());
                         match answer {
                             Some(answer) => {
                                 // Lost like any datagram when it cannot be sent; the receiver asks again.

@@ -13,6 +13,7 @@ mod pump;
 mod ring;
 mod rtsp;
 mod session;
+mod stamped;
 
 use std::net::SocketAddr;
 

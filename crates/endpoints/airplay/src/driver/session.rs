@@ -22,6 +22,7 @@ use crate::driver::endpoint::Item;
 use crate::driver::lane::{FlushWish, Lane, Wires};
 use crate::driver::ring::Ring;
 use crate::driver::rtsp::{self, Rtsp};
+use crate::driver::stamped::Stamped;
 use crate::metrics::SessionMetrics;
 use crate::options::AirplayOptions;
 use crate::wire::{sdp, transport, volume};
@@ -128,7 +129,7 @@ impl Session {
         let answers = Answers {
             peer: peer.ip(),
             control: tokio::net::UdpSocket::from_std(control).map_err(local)?,
-            timing: tokio::net::UdpSocket::from_std(timing).map_err(local)?,
+            timing: Stamped::new(timing).map_err(local)?,
             clock: Arc::clone(&self.clock),
             ring: Arc::clone(&ring),
             events: Arc::clone(&self.events),

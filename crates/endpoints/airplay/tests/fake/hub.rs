@@ -14,9 +14,19 @@ use super::PATIENCE;
 
 pub struct HubClock(Instant);
 
+/// The hub's time when the clock began.
+const BEGIN: HubTime = HubTime::from_nanos(5_000_000_000);
+
+impl HubClock {
+    /// A moment of the hub, not before the clock began, as the system knows it.
+    pub fn instant(&self, time: HubTime) -> Instant {
+        self.0 + time.since(BEGIN)
+    }
+}
+
 impl Clock for HubClock {
     fn now(&self) -> HubTime {
-        HubTime::from_nanos(5_000_000_000) + self.0.elapsed()
+        BEGIN + self.0.elapsed()
     }
 }
 
@@ -63,6 +73,17 @@ impl Hub {
         let family = families.iter().find(|family| family.name() == name).unwrap();
         let each = family.get_metric().iter();
         each.map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value()).sum()
+    }
+}
+
+impl Hub {
+    /// Waits until a metric has this value.
+    pub fn reaches(&self, name: &str, value: f64) {
+        let end = Instant::now() + PATIENCE;
+        while self.metric(name) != value {
+            assert!(Instant::now() < end, "{name} is {} and never {value}", self.metric(name));
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
