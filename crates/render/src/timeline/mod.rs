@@ -8,6 +8,8 @@ mod report;
 mod ring;
 mod schedule;
 mod segment;
+#[cfg(test)]
+mod walk;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
