@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use antiphon_audio::meter::Meter;
-use antiphon_audio::{Block, CHANNELS};
-use antiphon_domain::{HubTime, SampleRate};
+use antiphon_audio::{BLOCK_FRAMES, Block, CHANNELS};
+use antiphon_domain::{Frames, HubTime, SampleRate};
 use antiphon_endpoint::{Clock, EndpointEvent, EventSink, LostReason};
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -23,11 +23,20 @@ use tracing::{debug, info};
 use crate::player::Order;
 
 /// How early blocks go into the pipeline: its sink's buffer and a little.
-const AHEAD: Duration = Duration::from_millis(100);
+const AHEAD: Duration = Duration::from_millis(250);
 
 /// The sink's own buffer and the pieces in which it is filled, microseconds.
-const BUFFER_TIME: i64 = 80_000;
+const BUFFER_TIME: i64 = 200_000;
+/// How far the card may drift from the hub before samples are dropped or doubled, microseconds; GStreamer acts at half of
+/// it. Tighter, and the guesses a sound server makes while a stream starts are taken for drift.
+const DRIFT_TOLERANCE: i64 = 80_000;
+
 const LATENCY_TIME: i64 = 10_000;
+
+const SILENCE: [i16; BLOCK_FRAMES * CHANNELS] = [0; BLOCK_FRAMES * CHANNELS];
+
+/// A little more than a frame lasts.
+const FRAME: Duration = Duration::from_micros(23);
 
 const LOOK: Duration = Duration::from_millis(10);
 const METER_EVERY: Duration = Duration::from_millis(300);
@@ -65,25 +74,44 @@ pub(crate) fn run(session: CardSession) {
 
 fn play(session: &CardSession, tail: &Tail) -> Result<(), String> {
     let mut queue: VecDeque<Block> = VecDeque::new();
-    let mut end: Option<HubTime> = None;
+    // Sound goes in without a break, silence where there is none: a stream that starts anew needs half a second to
+    // find its time, and would lose what it is given meanwhile.
+    let mut cursor = session.clock.now() + AHEAD;
     let mut meter = Meter::new();
     let mut meter_since = session.clock.now();
     loop {
-        match session.orders.recv_timeout(LOOK) {
-            Ok(Order::Play(block)) => queue.push_back(block),
-            Ok(Order::Flush(from)) => queue.retain(|block| block.due < from),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        let mut news = session.orders.recv_timeout(LOOK);
+        loop {
+            match news {
+                Ok(Order::Play(block)) => queue.push_back(block),
+                Ok(Order::Flush(from)) => queue.retain(|block| block.due < from),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            news = session.orders.recv_timeout(Duration::ZERO);
         }
         tail.check()?;
         let now = session.clock.now();
-        while let Some(block) = queue.front()
-            && block.due <= now + AHEAD
-        {
-            let gap = end.is_none_or(|end| block.due.since(end) > Duration::from_millis(1));
-            tail.push(block, gap)?;
-            meter.add(&block.samples);
-            end = Some(block.end());
+        if cursor < now {
+            // This thread was not let run for long; what was due meanwhile is past.
+            cursor = now + AHEAD;
+        }
+        while cursor < now + AHEAD {
+            let Some(block) = queue.front() else {
+                cursor = tail.push(&SILENCE, cursor)?;
+                continue;
+            };
+            if block.due + FRAME < cursor {
+                session.missed.fetch_add(1, Ordering::Relaxed);
+            } else if block.due > cursor + FRAME {
+                let gap = Frames::within(block.due.since(cursor), SampleRate::HUB).0 as usize;
+                cursor = tail.push(&SILENCE[..gap.min(BLOCK_FRAMES) * CHANNELS], cursor)?;
+                continue;
+            } else {
+                tail.push(&block.samples, block.due)?;
+                meter.add(&block.samples);
+                cursor = block.end();
+            }
             queue.pop_front();
         }
         let missed = session.missed.swap(0, Ordering::Relaxed);
@@ -141,22 +169,20 @@ impl Tail {
         Ok(Self { pipeline, source, bus })
     }
 
-    fn push(&self, block: &Block, after_gap: bool) -> Result<(), String> {
-        let bytes: Vec<u8> = block.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    /// Plays interleaved samples at `due`; says when they end.
+    fn push(&self, samples: &[i16], due: HubTime) -> Result<HubTime, String> {
+        let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let length = Frames((samples.len() / CHANNELS) as u64).duration(SampleRate::HUB);
         let mut buffer = gst::Buffer::from_mut_slice(bytes);
         if let Some(buffer) = buffer.get_mut() {
-            let due = block.due.since(HubTime::EPOCH).as_nanos() as u64;
-            let length = block.frames().duration(SampleRate::HUB).as_nanos() as u64;
-            buffer.set_pts(gst::ClockTime::from_nseconds(due));
-            buffer.set_duration(gst::ClockTime::from_nseconds(length));
-            if after_gap {
-                buffer.set_flags(gst::BufferFlags::DISCONT);
-            }
+            let stamp = due.since(HubTime::EPOCH).as_nanos() as u64;
+            buffer.set_pts(gst::ClockTime::from_nseconds(stamp));
+            buffer.set_duration(gst::ClockTime::from_nseconds(length.as_nanos() as u64));
         }
-        self.source
-            .push_buffer(buffer)
-            .map(|_| ())
-            .map_err(|error| format!("the sound card takes nothing: {error}"))
+        match self.source.push_buffer(buffer) {
+            Ok(_) => Ok(due + length),
+            Err(error) => Err(format!("the sound card takes nothing: {error}")),
+        }
     }
 
     fn check(&self) -> Result<(), String> {
@@ -189,7 +215,8 @@ fn open_sink(device: Option<&str>) -> Result<gst::Element, String> {
         };
         sink.set_property("buffer-time", BUFFER_TIME);
         sink.set_property("latency-time", LATENCY_TIME);
-        sink.set_property_from_str("slave-method", "resample");
+        sink.set_property_from_str("slave-method", "skew");
+        sink.set_property("drift-tolerance", DRIFT_TOLERANCE);
         if let Some(device) = device {
             sink.set_property("device", device);
         }

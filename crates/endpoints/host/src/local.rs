@@ -20,8 +20,8 @@ use crate::player::{Order, QUEUE};
 const NAME: &str = "local";
 const DEVICE: &str = "device";
 
-/// The pipeline takes blocks 100 ms early; the rest is for waking up.
-const CAPS: Caps = Caps { lead: Lead(Duration::from_millis(150)), own_volume: false };
+/// The pipeline takes sound 250 ms early; the rest is for waking up.
+const CAPS: Caps = Caps { lead: Lead(Duration::from_millis(300)), own_volume: false };
 
 /// The sound card: `local:` is the machine's default output (PulseAudio or PipeWire, else ALSA), `local:DEVICE` an ALSA
 /// device such as `local:hw:1,0`. Without a card a session ends with [`LostReason::Local`] that says what was tried.
