@@ -2,12 +2,14 @@
 //!
 //! - [`lab`]: a private network with real receivers, and a rack of sound outputs that is recorded;
 //! - [`analysis`]: what a recording says: tone, level, gaps, offset between channels;
+//! - [`house`]: in it, the hub as a program against a simulated Alexa service;
 //! - [`patience`]: waiting for a state instead of sleeping.
 //!
 //! A test that needs what this machine has not says so aloud and passes: see [`or_skip`].
 #![allow(dead_code, reason = "each test file compiles this module and uses its own part of it")]
 
 pub mod analysis;
+pub mod house;
 pub mod lab;
 pub mod patience;
 pub mod stimulus;
