@@ -113,6 +113,16 @@ impl Contents {
         self.last
     }
 
+    /// A device's machine is a new one that knows nothing of its streams: what is heard goes on as nobody's, what was
+    /// prepared is gone.
+    pub(super) fn disown(&mut self, speaker: &SpeakerId) {
+        let owned = |c: &Content| matches!(&c.owner, Owner::Device(owner, _) if owner == speaker);
+        self.all.retain(|_, c| !(owned(c) && matches!(c.state, State::Prepared | State::Next)));
+        for content in self.all.values_mut().filter(|c| owned(c)) {
+            content.owner = Owner::Person;
+        }
+    }
+
     /// What a group hears now or is about to hear.
     pub(super) fn current(&self, group: &GroupId) -> Option<(u64, &Content)> {
         let heard = |c: &Content| !matches!(c.state, State::Prepared | State::Next);

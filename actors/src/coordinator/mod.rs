@@ -129,6 +129,7 @@ impl Handler<Enlist> for Coordinator {
         let listener = Listener { lead, apply, listen, tell, hears: None, owed: None, view };
         self.listeners.insert(speaker.clone(), listener);
         self.parts.metrics.speakers.set(self.listeners.len() as i64);
+        self.contents.disown(&speaker);
         self.form_configured();
         self.tell_level(&speaker, Report::NONE);
         self.reconcile();

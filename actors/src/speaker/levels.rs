@@ -66,7 +66,14 @@ impl Speaker {
     pub(super) fn be_cautious(&mut self, ctx: &mut Context<Self>) {
         self.playback.cautious_at = Some(Volume::SAFE);
         self.set_gain();
-        ctx.run_later(CLIMB, |speaker, ctx| speaker.climb(ctx));
+        self.climb_on(ctx);
+    }
+
+    fn climb_on(&mut self, ctx: &mut Context<Self>) {
+        let next = ctx.run_later(CLIMB, |speaker, ctx| speaker.climb(ctx));
+        if let Some(other) = self.playback.climb.replace(next) {
+            ctx.cancel_future(other);
+        }
     }
 
     fn climb(&mut self, ctx: &mut Context<Self>) {
@@ -80,6 +87,6 @@ impl Speaker {
             self.playback.cautious_at = Some(Volume::nearest(f64::from(here.get()) + 1.0));
             self.set_gain();
         }
-        ctx.run_later(CLIMB, |speaker, ctx| speaker.climb(ctx));
+        self.climb_on(ctx);
     }
 }

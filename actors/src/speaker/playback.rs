@@ -25,6 +25,8 @@ pub(super) struct Playback {
     pub(super) session: Option<Session>,
     /// Not above this volume for now (law 10); `None`: as wished.
     pub(super) cautious_at: Option<Volume>,
+    /// The next step of the climb from there.
+    pub(super) climb: Option<SpawnHandle>,
     wanted: Option<Feed>,
     /// Whether the next sound is the first since start-up or a loss.
     first_sound: bool,
@@ -50,6 +52,7 @@ impl Playback {
         Self {
             session: None,
             cautious_at: None,
+            climb: None,
             wanted: None,
             first_sound: true,
             present,
@@ -118,9 +121,11 @@ impl Speaker {
         self.count_session("lost");
         self.playback.failures += 1;
         self.playback.first_sound = true;
+        // One that refuses is there; one that is gone is looked for.
+        let gone = matches!(why, LostReason::Unreachable { .. } | LostReason::Disconnected(_));
         self.playback.why = Some(why);
         self.close_session();
-        if post::tell(&self.finder, SessionLost(self.id.clone()), &self.parts.metrics).is_err() {
+        if gone && post::tell(&self.finder, SessionLost(self.id.clone()), &self.parts.metrics).is_err() {
             warn!(speaker = %self.id, "discovery did not take the loss");
         }
         let retry = ctx.run_later(wait, |speaker, ctx| {
