@@ -4,6 +4,7 @@
 //! driven by its sockets, its timer and the commands of its [`LinkHandle`]; news leaves through the sink given to `spawn`.
 //! What all links share (TLS settings, HTTP client, clock, metrics) is in [`LinkContext`].
 
+mod answers;
 mod calls;
 mod capabilities;
 mod config;

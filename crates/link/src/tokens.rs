@@ -13,7 +13,7 @@ use antiphon_domain::HubTime;
 use crate::LwaError;
 use crate::error::Class;
 use crate::event::LoginReason;
-use crate::lwa::{CodePair, Grant};
+use crate::answers::{CodePair, Grant};
 
 /// Code pairs shown in a row before linking is given up.
 const MAX_PAIRS: u32 = 3;
