@@ -155,6 +155,9 @@ impl Session {
 
     /// Ends an attempt or a connection of our own will and plans the next one.
     pub(super) fn give_up(&mut self, id: ConnId, why: Option<WaitReason>) {
+        if self.conn(id).is_none() {
+            return;
+        }
         self.out.push_back(Output::Close(id));
         match why {
             Some(why) => self.lose(id, why),

@@ -173,6 +173,13 @@ impl Session {
         }
     }
 
+    /// Whether an event is on its way or about to be: a moment's patience before [`Input::Shutdown`] lets it arrive.
+    pub fn is_delivering(&self) -> bool {
+        let open = self.current().is_some_and(|c| c.phase == Phase::Open) && self.token.is_some();
+        let unanswered = self.streams.values().any(|s| s.kind == response::Kind::Event && s.event.is_some());
+        open && (unanswered || !self.queue.is_empty())
+    }
+
     /// Does everything that time and state now allow.
     fn advance(&mut self) {
         self.expire_streams();

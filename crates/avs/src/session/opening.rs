@@ -78,7 +78,7 @@ impl Session {
     }
 
     fn ask_step(&mut self, conn: ConnId, step: Step, event: Event) {
-        let pending = Pending { event, since: self.now, attempts: 0, not_before: self.now };
+        let pending = Pending::opening(event, self.now);
         self.enter(conn, Phase::Asked(step), None);
         self.ask(conn, Kind::Opening(step), Some(pending));
     }

@@ -12,12 +12,19 @@ use crate::message::{Event, Retry};
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) event: Event,
-    pub(super) since: HubTime,
+    /// Its place among all events ever posted.
+    order: u64,
+    since: HubTime,
     pub(super) attempts: u32,
     pub(super) not_before: HubTime,
 }
 
 impl Pending {
+    /// An event that never waits in the queue.
+    pub(super) fn opening(event: Event, now: HubTime) -> Self {
+        Self { event, order: 0, since: now, attempts: 0, not_before: now }
+    }
+
     pub(super) fn outcome(&self, outcome: EventOutcome) -> Output {
         let header = &self.event.header;
         Output::Outcome {
@@ -36,13 +43,16 @@ impl Pending {
 /// The waiting events.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
+    posted: u64,
     waiting: VecDeque<Pending>,
 }
 
 impl Queue {
     /// Puts a new event last; returns the one that had to go because more than `limit` would wait.
     pub(super) fn push(&mut self, event: Event, now: HubTime, limit: usize) -> Option<Pending> {
-        self.waiting.push_back(Pending { event, since: now, attempts: 0, not_before: now });
+        self.posted += 1;
+        let order = self.posted;
+        self.waiting.push_back(Pending { event, order, since: now, attempts: 0, not_before: now });
         if self.waiting.len() <= limit {
             return None;
         }
@@ -50,9 +60,13 @@ impl Queue {
         self.waiting.remove(expendable.unwrap_or(0))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Puts an event back where it came from: before all that were posted later.
     pub(super) fn push_back_in(&mut self, pending: Pending) {
-        let at = self.waiting.iter().position(|p| p.since > pending.since).unwrap_or(self.waiting.len());
+        let at = self.waiting.iter().position(|p| p.order > pending.order).unwrap_or(self.waiting.len());
         self.waiting.insert(at, pending);
     }
 

@@ -3,7 +3,7 @@
 use antiphon_domain::HubTime;
 use bytes::Bytes;
 
-use super::connection::Step;
+use super::connection::{Phase, Step};
 use super::opening::StepFailed;
 use super::queue::Pending;
 use super::{ConnId, EventOutcome, Output, Session, Stack, WaitReason, directive};
@@ -106,8 +106,30 @@ impl Session {
                 self.accepted(id, status);
                 self.step_accepted(conn, step, status);
             }
-            // The exception body says more; judged at the end of the stream.
-            Kind::Event | Kind::Opening(_) => {}
+            // The exception body says more; judged at the end of the stream. What concerns all events does not wait.
+            Kind::Event | Kind::Opening(_) => self.on_refusal(conn, status, age),
+        }
+    }
+
+    /// A refusal that concerns every event: a bad token or too many requests.
+    fn on_refusal(&mut self, conn: ConnId, status: u16, age: u64) {
+        match status {
+            401 | 403 => {
+                self.refuse_token(age);
+                // What carried that token is replaced when a fresh one is there.
+                if self.token.is_none()
+                    && self.current().is_some_and(|c| c.id == conn && c.phase == Phase::Open)
+                {
+                    self.retire(conn);
+                }
+            }
+            429 => {
+                self.throttles = self.throttles.saturating_add(1);
+                let delays = &self.config.timers.event_delays;
+                let pause = self.jitter.delay(delays, self.throttles, (0.66, 1.5));
+                self.throttled = Some(self.now + pause);
+            }
+            _ => {}
         }
     }
 
@@ -263,12 +285,7 @@ impl Session {
                         self.gateway_answer_ended(conn);
                     }
                 }
-                Some(status) => {
-                    if matches!(status, 401 | 403) {
-                        self.refuse_token(stream.token_age);
-                    }
-                    self.step_failed(conn, step, StepFailed::Status(status));
-                }
+                Some(status) => self.step_failed(conn, step, StepFailed::Status(status)),
                 None => self.step_failed(conn, step, StepFailed::NoAnswer),
             },
         }
@@ -285,7 +302,9 @@ impl Session {
             if tries_left {
                 let unprocessed = matches!(ending, Ending::Torn { unprocessed: true });
                 let gone = self.conn(stream.conn).is_none();
-                pending.not_before = if unprocessed || gone { self.now } else { self.now + delay };
+                // At once only the first time: a server that refuses each stream must not be run against.
+                let at_once = pending.attempts == 1 && (unprocessed || gone);
+                pending.not_before = if at_once { self.now } else { self.now + delay };
                 self.queue.push_back_in(pending);
             } else {
                 self.out.push_back(pending.outcome(EventOutcome::Lost));
@@ -293,22 +312,8 @@ impl Session {
             return;
         };
         let again = match status {
-            // Neither was processed.
-            401 | 403 => {
-                self.refuse_token(stream.token_age);
-                // What carried that token is replaced when a fresh one is there.
-                if self.token.is_none() && self.current_id() == Some(stream.conn) {
-                    self.retire(stream.conn);
-                }
-                tries_left
-            }
-            429 => {
-                self.throttles = self.throttles.saturating_add(1);
-                let delays = &self.config.timers.event_delays;
-                let pause = self.jitter.delay(delays, self.throttles, (0.66, 1.5));
-                self.throttled = Some(self.now + pause);
-                tries_left
-            }
+            // None of these was processed.
+            401 | 403 | 429 => tries_left,
             500.. => {
                 pending.not_before = self.now + delay;
                 retry == Retry::UntilAccepted
