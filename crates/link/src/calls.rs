@@ -13,24 +13,37 @@ use crate::{LinkError, tokens};
 pub(crate) enum Done {
     Tokens(tokens::In),
     Declared(Result<(), DeclareFailed>),
-    Connected(ConnId, Result<Established, LinkError>),
+    Connected(ConnId, Result<Box<Established>, LinkError>),
 }
 
 /// The calls under way.
 #[derive(Default)]
 pub(crate) struct Calls {
-    running: Vec<Pin<Box<dyn Future<Output = Done> + Send>>>,
+    /// With the connection that a call is to make, if it makes one.
+    running: Vec<(Option<ConnId>, Call)>,
 }
+
+type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 impl Calls {
     pub(crate) fn add(&mut self, call: impl Future<Output = Done> + Send + 'static) {
-        self.running.push(Box::pin(call));
+        self.running.push((None, Box::pin(call)));
+    }
+
+    /// Adds the call that makes this connection.
+    pub(crate) fn connect(&mut self, conn: ConnId, call: impl Future<Output = Done> + Send + 'static) {
+        self.running.push((Some(conn), Box::pin(call)));
+    }
+
+    /// Stops making this connection.
+    pub(crate) fn cancel(&mut self, conn: ConnId) {
+        self.running.retain(|(making, _)| *making != Some(conn));
     }
 
     /// One finished call, if there is one.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Done> {
         for index in 0..self.running.len() {
-            if let Poll::Ready(done) = self.running[index].as_mut().poll(cx) {
+            if let Poll::Ready(done) = self.running[index].1.as_mut().poll(cx) {
                 drop(self.running.swap_remove(index));
                 // A burst of calls at the start must not be paid for ever.
                 if self.running.is_empty() {

@@ -7,6 +7,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use antiphon_avs::message::StreamId;
 use antiphon_avs::multipart::Limits;
@@ -29,6 +30,9 @@ const MAX_STREAMS: usize = 10;
 
 /// Events kept while there is no connection.
 const MAX_WAITING: usize = 64;
+
+/// How long the last events may take at the end.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// One speaker's link.
 pub(crate) struct Link {
@@ -61,6 +65,8 @@ pub(crate) struct Link {
     pub(crate) told: Option<LinkState>,
     pub(crate) was_connected: bool,
     pub(crate) pinged: HubTime,
+    /// Shutdown was asked for; it comes when the last events are answered, at this moment at the latest.
+    pub(crate) closing: Option<HubTime>,
     pub(crate) done: bool,
 }
 
@@ -120,6 +126,7 @@ impl Link {
             told: None,
             was_connected: false,
             pinged: now,
+            closing: None,
             done: false,
         })
     }
@@ -141,7 +148,10 @@ impl Link {
             progress |= self.poll_wires(cx, &mut news);
             progress |= self.settle();
             progress |= self.check_time(cx);
-            if self.done {
+            if self.closing.is_some_and(|limit| limit <= self.now || !self.session.is_delivering()) {
+                self.done = true;
+                self.inbox.close();
+                self.feed(Input::Shutdown);
                 return Poll::Ready(());
             }
             if !progress {
@@ -152,7 +162,8 @@ impl Link {
 
     fn take_commands(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while let Poll::Ready(command) = self.inbox.poll_recv(cx) {
+        while self.closing.is_none()
+            && let Poll::Ready(command) = self.inbox.poll_recv(cx) {
             progress = true;
             match command {
                 Some(Command::Post(event)) => self.feed(Input::Post(*event)),
@@ -164,8 +175,7 @@ impl Link {
                 }
                 Some(Command::Logout) => self.log_out(),
                 Some(Command::Shutdown) | None => {
-                    self.done = true;
-                    self.feed(Input::Shutdown);
+                    self.closing.get_or_insert(self.now + FAREWELL);
                     return true;
                 }
             }

@@ -27,8 +27,8 @@ impl Link {
                     self.metrics.connects.inc();
                     self.making.push((id, gateway.clone()));
                     let tls = self.clients.tls.clone();
-                    self.calls
-                        .add(async move { Done::Connected(id, connector::connect(tls, gateway).await) });
+                    let call = connector::connect(tls, gateway);
+                    self.calls.connect(id, async move { Done::Connected(id, call.await.map(Box::new)) });
                     continue;
                 }
                 Output::Request(id, stream, request) => {
@@ -47,6 +47,7 @@ impl Link {
                 }
                 Output::Close(id) => {
                     self.making.retain(|(making, _)| *making != id);
+                    self.calls.cancel(id);
                     self.wires.retain(|w| w.id != id);
                     continue;
                 }
@@ -207,7 +208,8 @@ impl Link {
         if woken {
             return true;
         }
-        let Some(next) = [self.session_wake, self.tokens_wake].into_iter().flatten().min() else {
+        let Some(next) = [self.session_wake, self.tokens_wake, self.closing].into_iter().flatten().min()
+        else {
             return false;
         };
         // A later deadline does not move the timer: it rings once for nothing instead of being set at every byte.

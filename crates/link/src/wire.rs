@@ -42,7 +42,7 @@ struct Stream {
 pub(crate) struct Wire {
     pub(crate) id: ConnId,
     gateway: String,
-    established: Established,
+    established: Box<Established>,
     pings: Option<PingPong>,
     streams: Vec<Stream>,
     limit: usize,
@@ -60,7 +60,7 @@ pub(crate) struct Polled {
 }
 
 impl Wire {
-    pub(crate) fn new(id: ConnId, gateway: String, mut established: Established) -> Self {
+    pub(crate) fn new(id: ConnId, gateway: String, mut established: Box<Established>) -> Self {
         let pings = established.connection.ping_pong();
         Self {
             id,

@@ -116,7 +116,7 @@ async fn an_unread_attachment_holds_up_nobody_else() {
             rest += chunk.len();
             None
         }
-        LinkEvent::AttachmentEnded { complete, .. } => Some(assert!(complete)),
+        LinkEvent::AttachmentEnded { complete, .. } => complete.then_some(()),
         _ => None,
     })
     .await;
@@ -144,4 +144,20 @@ async fn many_events_go_out_in_order() {
         .collect();
     assert_eq!(volumes, (0..40).collect::<Vec<_>>());
     assert!(simulator.violations().is_empty(), "{:#?}", simulator.violations());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_words_are_heard() {
+    let simulator = simulator(options()).await;
+    let (context, dsn) = (context(), dsn());
+    let mut rig = start(&context, config(&simulator, &dsn), Some(&format!("Atzr|{dsn}")));
+    rig.connected().await;
+    for volume in 1..=5 {
+        rig.handle.post(volume_changed(volume)).unwrap();
+    }
+    rig.handle.shutdown();
+    rig.wait("closed", |e| matches!(e, LinkEvent::State(LinkState::Closed)).then_some(())).await;
+    let heard = simulator.transcript(&dsn).iter().filter(|e| e.is_event("Speaker", "VolumeChanged")).count();
+    assert_eq!(heard, 5);
+    assert_eq!(rig.handle.post(volume_changed(6)), Err(antiphon_link::PostError::Closed));
 }

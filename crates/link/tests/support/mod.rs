@@ -1,5 +1,5 @@
 //! A link against the simulator, and what it said. Each test binary uses its own part of this.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, clippy::expect_used)]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
