@@ -9,6 +9,10 @@ use antiphon_domain::Lead;
 #[non_exhaustive]
 pub struct AirplayOptions {
     /// How early blocks must come, which is also the latency told to receivers; clamped to 0.3 s to 5 s.
+    ///
+    /// Measured with shairport-sync 3.3.8 (ALSA output): without a gap from 0.35 s up, as it wants 0.2 s in its output
+    /// and adds 0.25 s of its own accord. What is above that is how long a stall, or a packet lost and sent again over
+    /// wireless, may last unheard. 1 s leaves 0.6 s for it, and starts twice as fast as the usual 2 s of AirPlay 1.
     pub lead: Lead,
     /// How long connecting may take, all addresses together.
     pub connect_timeout: Duration,
@@ -37,8 +41,8 @@ impl AirplayOptions {
         self
     }
 
-    /// The lead within the bounds that receivers can do: below 0.25 s (their fixed latency) nothing works, above 5.8 s
-    /// shairport-sync's buffer ends.
+    /// The lead within the bounds that receivers can do: nothing works below their fixed latency of 0.25 s, and above
+    /// 5.8 s shairport-sync's buffer ends.
     pub(crate) fn bounded_lead(&self) -> Lead {
         Lead(self.lead.0.clamp(Duration::from_millis(300), Duration::from_secs(5)))
     }
