@@ -2,7 +2,8 @@
 //!
 //! - [`lab`]: a private network with real receivers, and a rack of sound outputs that is recorded;
 //! - [`analysis`]: what a recording says: tone, level, gaps, offset between channels;
-//! - [`house`]: in it, the hub as a program against a simulated Alexa service;
+//! - [`hub`]: the hub on this machine against a simulated Alexa service, with virtual speakers that are recorded;
+//! - [`house`]: in a lab, the hub as a program against a simulated Alexa service;
 //! - [`patience`]: waiting for a state instead of sleeping.
 //!
 //! A test that needs what this machine has not says so aloud and passes: see [`or_skip`].
@@ -10,6 +11,7 @@
 
 pub mod analysis;
 pub mod house;
+pub mod hub;
 pub mod lab;
 pub mod patience;
 pub mod stimulus;
