@@ -29,10 +29,10 @@ pub(super) struct Decoder {
 
 impl Decoder {
     /// Sends what is left when the pipeline is at its end, and the end.
-    pub(super) fn finish(&self, end: &SourceEnd) {
+    pub(super) fn finish(&self, end: &SourceEnd, failure: Option<MediaError>) {
         // The streaming thread is done: the lock is free.
         match self.cutter.lock() {
-            Ok(mut cutter) => cutter.finish(end),
+            Ok(mut cutter) => cutter.finish(end, failure),
             Err(_) => end.end(Some(failure::device("decoding panicked"))),
         }
     }
@@ -168,7 +168,7 @@ fn sink(end: SourceEnd, progress: Arc<Progress>, cutter: Arc<Mutex<Cutter>>) -> 
                 cutter.take(map.as_slice(), &end, &progress).map_err(|_| gst::FlowError::Flushing)?;
                 let most = progress.most.load(Ordering::Acquire);
                 if most > 0 && cutter.frames >= most {
-                    cutter.finish(&end);
+                    cutter.finish(&end, None);
                     return Err(gst::FlowError::Eos);
                 }
                 Ok(gst::FlowSuccess::Ok)
@@ -217,19 +217,22 @@ impl Cutter {
         sent
     }
 
-    fn finish(&mut self, end: &SourceEnd) {
+    fn finish(&mut self, end: &SourceEnd, failure: Option<MediaError>) {
         if mem::replace(&mut self.over, true) {
             return;
         }
         let rest = mem::take(&mut self.pending);
         if self.frames == 0 {
-            end.end(Some(failure::device("there is no sound in it")));
+            end.end(failure.or_else(|| Some(failure::device("there is no sound in it"))));
             return;
         }
-        end.line.exhausted.store(true, Ordering::Release);
+        if failure.is_none() {
+            end.line.exhausted.store(true, Ordering::Release);
+        }
         if !rest.is_empty() {
+            // The renderer may be gone.
             let _ = end.pieces.send(Piece::Samples(rest.into()));
         }
-        end.end(None);
+        end.end(failure);
     }
 }

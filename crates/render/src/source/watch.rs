@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use antiphon_domain::media::{Media, MediaError};
+use antiphon_domain::media::{Media, MediaError, MediaErrorKind};
 use antiphon_domain::{Frames, HubTime, SampleRate};
 use antiphon_endpoint::Clock;
 use gstreamer as gst;
@@ -17,6 +17,9 @@ use crate::news::{StreamAttributes, StreamTags};
 
 /// How often the watch looks whether anything still comes, when the bus is quiet.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How long a broken pipeline may give nothing more before it is taken to be empty.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// A slow stream that has played may take this many times the first patience.
 const PATIENCE: u32 = 3;
@@ -76,6 +79,7 @@ fn attempt(
         decoder: &decoder,
         ranges,
         begun: false,
+        failure: None,
         attributes: StreamAttributes::default(),
         tags: StreamTags::default(),
         pieces: 0,
@@ -100,6 +104,8 @@ struct Watch<'a> {
     decoder: &'a Decoder,
     ranges: bool,
     begun: bool,
+    /// Why it will have ended, while the pipeline drains.
+    failure: Option<MediaError>,
     attributes: StreamAttributes,
     tags: StreamTags,
     pieces: u64,
@@ -124,8 +130,8 @@ impl Watch<'_> {
             }
             if let Some(message) = message {
                 if matches!(message.view(), gst::MessageView::Eos(_)) {
-                    // An error on the way to the end lies before it on the bus, so this is the true end.
-                    self.decoder.finish(self.end);
+                    // An error on the way to the end lies before it on the bus.
+                    self.decoder.finish(self.end, self.failure.take());
                     return Ok(());
                 }
                 self.on_message(&message)?;
@@ -142,7 +148,20 @@ impl Watch<'_> {
                 if self.ranges && nothing_yet && error.error().matches(gst::ResourceError::Seek) {
                     return Err(Trouble::NoRanges);
                 }
-                return Err(failure::from_bus(error, &self.media.url).into());
+                let failure = failure::from_bus(error, &self.media.url);
+                let unheard = self.decoder.entry.current_caps().is_none();
+                // A server that breaks off may have sent a while before, which is only on its way through the decoder.
+                let broke_off = failure.kind == MediaErrorKind::ServiceUnavailable && self.failure.is_none();
+                // Before it could seek, what it holds is not what was asked for.
+                let elsewhere = !self.begun && !self.media.offset.is_zero();
+                if elsewhere || (unheard && !broke_off) {
+                    return Err(self.failure.take().unwrap_or(failure).into());
+                }
+                // What is still in the pipeline is worth hearing: it drains to its end.
+                self.failure.get_or_insert(failure);
+                if !self.begun {
+                    self.play()?;
+                }
             }
             gst::MessageView::AsyncDone(_) if !self.begun => {
                 self.describe();
@@ -250,6 +269,11 @@ impl Watch<'_> {
             self.pieces = pieces;
             self.last_progress = now;
             return Ok(());
+        }
+        if self.failure.is_some() && now.since(self.last_progress) > DRAIN {
+            // A pipeline whose decoder failed may never come to its end.
+            self.decoder.finish(self.end, self.failure.clone());
+            return self.failure.take().map_or(Ok(()), Err);
         }
         let patience = if pieces == 0 { self.settings.timeout } else { self.settings.timeout * PATIENCE };
         if now.since(self.last_progress) > patience {
