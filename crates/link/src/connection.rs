@@ -163,7 +163,8 @@ impl Link {
     fn take_commands(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while self.closing.is_none()
-            && let Poll::Ready(command) = self.inbox.poll_recv(cx) {
+            && let Poll::Ready(command) = self.inbox.poll_recv(cx)
+        {
             progress = true;
             match command {
                 Some(Command::Post(event)) => self.feed(Input::Post(*event)),

@@ -262,3 +262,70 @@ fn duration(seconds: f64) -> Result<Duration, ConfigError> {
     }
     Ok(Duration::from_secs_f64(seconds).max(Duration::from_millis(1)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base() -> AvsSettings {
+        AvsSettings {
+            region: Some("eu".into()),
+            client_id: Some("client".into()),
+            product_id: Some("product".into()),
+            ..AvsSettings::default()
+        }
+    }
+
+    #[test]
+    fn regions_have_their_hosts() {
+        let config = base().link_config("DSN1").expect("complete");
+        assert_eq!(config.gateway, "https://alexa.eu.gateway.devices.a2z.com");
+        assert_eq!((config.lwa.as_str(), config.capabilities.as_str()), (LWA, CAPABILITIES));
+        assert_eq!(config.allowed_gateways, AMAZON);
+        let legacy =
+            AvsSettings { legacy_hosts: Some(true), ..base() }.link_config("DSN1").expect("complete");
+        assert_eq!(legacy.gateway, "https://avs-alexa-eu.amazon.com");
+    }
+
+    #[test]
+    fn a_speakers_own_keys_win() {
+        let own = AvsSettings { gateway: Some("https://127.0.0.1:8443".into()), ..AvsSettings::default() };
+        let config = own.over(&base()).link_config("DSN1").expect("complete");
+        assert_eq!(config.gateway, "https://127.0.0.1:8443");
+        assert!(config.allowed_gateways.is_empty());
+        let placed = AvsSettings { gateway: Some("https://127.0.0.1:8443".into()), ..base() };
+        let own = AvsSettings { region: Some("na".into()), ..AvsSettings::default() };
+        let config = own.over(&placed).link_config("DSN1").expect("complete");
+        assert_eq!(config.gateway, "https://alexa.na.gateway.devices.a2z.com");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let key = |settings: AvsSettings, dsn: &str| settings.link_config(dsn).err().map(|error| error.key);
+        assert_eq!(key(AvsSettings { region: Some("mars".into()), ..base() }, "D"), Some("region"));
+        assert_eq!(key(AvsSettings { region: None, ..base() }, "D"), Some("gateway"));
+        assert_eq!(key(AvsSettings { gateway: Some("http://a".into()), ..base() }, "D"), Some("gateway"));
+        assert_eq!(key(AvsSettings { client_id: None, ..base() }, "D"), Some("client_id"));
+        assert_eq!(key(AvsSettings { product_id: Some("a b".into()), ..base() }, "D"), Some("product_id"));
+        assert_eq!(key(AvsSettings { stack: Some("old".into()), ..base() }, "D"), Some("stack"));
+        assert_eq!(key(AvsSettings { lwa: Some("api".into()), ..base() }, "D"), Some("lwa"));
+        assert_eq!(key(base(), "a/b"), Some("serial_number"));
+        let timers = TimerSettings { connect_s: Some(-1.0), ..TimerSettings::default() };
+        assert_eq!(key(AvsSettings { timers, ..base() }, "D"), Some("timers"));
+        let timers = TimerSettings { event_delays_s: Some(vec![f64::NAN]), ..TimerSettings::default() };
+        assert_eq!(key(AvsSettings { timers, ..base() }, "D"), Some("timers"));
+    }
+
+    #[test]
+    fn keys_are_read_and_unknown_ones_refused() {
+        let text =
+            r#"{"region":"na","client_secret":"hush","timers":{"connect_s":5,"connect_delays_s":[0.5,2]}}"#;
+        let settings: AvsSettings = serde_json::from_str(text).expect("known keys");
+        assert!(!format!("{settings:?}").contains("hush"));
+        let config = settings.over(&base()).link_config("D").expect("complete");
+        assert_eq!(config.timers.connect, Duration::from_secs(5));
+        assert_eq!(config.timers.connect_delays.len(), 2);
+        assert_eq!(config.client_secret.expect("a secret").expose(), "hush");
+        assert!(serde_json::from_str::<AvsSettings>(r#"{"regoin":"na"}"#).is_err());
+    }
+}

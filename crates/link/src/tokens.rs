@@ -11,9 +11,9 @@ use antiphon_avs::session::Secret;
 use antiphon_domain::HubTime;
 
 use crate::LwaError;
+use crate::answers::{CodePair, Grant};
 use crate::error::Class;
 use crate::event::LoginReason;
-use crate::answers::{CodePair, Grant};
 
 /// Code pairs shown in a row before linking is given up.
 const MAX_PAIRS: u32 = 3;
@@ -327,3 +327,6 @@ impl Tokens {
         base.mul_f64(0.5 + rand::random::<f64>())
     }
 }
+
+#[cfg(test)]
+mod tests;

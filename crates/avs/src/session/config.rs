@@ -75,6 +75,8 @@ pub struct Timers {
     pub event_progress: Duration,
     /// Wait for `Alexa.EventProcessed` after `202` (SDK: 2 s).
     pub processed: Duration,
+    /// Wait for the device's SynchronizeState, then it is asked again (ours: 3 s; the service waits about 10 s).
+    pub state: Duration,
     /// Delays between connection attempts; the last repeats (SDK: 0.25, 1, 3, 5, 10, 20 s).
     pub connect_delays: Vec<Duration>,
     /// Random factor on connection delays (SDK: 0.66 to 1.5).
@@ -101,6 +103,7 @@ impl Default for Timers {
             liveness_limit: s(9),
             event_progress: s(30),
             processed: s(2),
+            state: s(3),
             connect_delays: vec![Duration::from_millis(250), s(1), s(3), s(5), s(10), s(20)],
             connect_jitter: (0.66, 1.5),
             event_delays: vec![s(1), s(2), s(4), s(8), s(16), s(32), s(64), s(128), s(256)],

@@ -70,7 +70,8 @@ impl Session {
                 }
                 Step::Report => self.due(id, Step::Synchronize, self.now),
                 Step::Synchronize => {
-                    self.enter(id, Phase::AwaitState, None);
+                    let limit = self.now + self.config.timers.state;
+                    self.enter(id, Phase::AwaitState, Some(limit));
                     self.out.push_back(Output::WantSynchronizeState);
                 }
             }
@@ -176,6 +177,11 @@ impl Session {
         let step = match conn.phase {
             Phase::AwaitGateway => Step::Verify,
             Phase::AwaitProcessed => Step::Report,
+            // The question was lost, or the device is slow; asking again does no harm.
+            Phase::AwaitState => {
+                self.due(id, Step::Synchronize, self.now);
+                return;
+            }
             _ => return self.give_up(id, Some(WaitReason::NoAnswer)),
         };
         conn.phase = Phase::Asked(step);

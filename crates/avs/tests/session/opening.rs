@@ -180,3 +180,16 @@ fn keep_alive_bytes_and_foreign_parts_are_no_directives() {
     assert_eq!(bench.say(downchannel, "{"), ["unparsable"]);
     assert_eq!(bench.directive(downchannel, "Speaker", "SetVolume", "{}"), ["directive SetVolume"]);
 }
+
+#[test]
+fn a_device_that_does_not_answer_for_its_state_is_asked_again() {
+    let mut bench = Bench::connected(config(Stack::Legacy));
+    let downchannel = bench.stream("/v20160207/directives");
+    bench.give(Input::End(downchannel));
+    bench.pass(Duration::from_secs(1));
+    let conn = bench.conn();
+    bench.give(Input::Connected(conn));
+    assert_eq!(bench.answer("/v20160207/directives", 200), ["want state"]);
+    assert_eq!(bench.pass(Duration::from_millis(3100)), ["want state"]);
+    assert_eq!(bench.give(Input::Synchronize(synchronize())), ["ask SynchronizeState"]);
+}

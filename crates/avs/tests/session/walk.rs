@@ -37,7 +37,15 @@ fn drain(session: &mut Session, now: HubTime, world: &mut World) -> Option<HubTi
                 world.open.retain(|c| *c != conn);
                 world.streams.retain(|(c, _, _)| *c != conn);
             }
-            Output::Cancel(stream) => world.streams.retain(|(_, s, _)| *s != stream),
+            Output::Cancel(stream) => {
+                if let Some(at) = world.streams.iter().position(|(_, s, _)| *s == stream) {
+                    let (conn, _, name) = world.streams.remove(at);
+                    // Given up, it holds up no other.
+                    if name == "sync" || name == "event" {
+                        world.unanswered.remove(&conn);
+                    }
+                }
+            }
             Output::Request(conn, stream, request) => {
                 assert!(world.open.contains(&conn), "a request on a closed connection");
                 let open = world.streams.iter().filter(|(c, _, _)| *c == conn).count();
