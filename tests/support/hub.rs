@@ -4,7 +4,7 @@
 
 use super::analysis::tone_level;
 use super::patience::wait_for;
-use antiphon_host::recording::Recording;
+pub use super::sound::{RATE, Sound, level_at, play};
 use antiphon_simulator::{Entry, Options, Outgoing, Simulator};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -15,12 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// Samples a second in every recording.
-pub const RATE: u32 = 44_100;
 /// How long anything may take that should take a moment; the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(20);
-/// Peak of the simulator's tones before any volume, dBFS.
-pub const TONE: f64 = -12.04;
 
 /// What is to be started.
 pub struct Setup {
@@ -402,46 +398,4 @@ impl Hub {
         });
         assert!(found.is_some(), "{id}: {hertz} Hz at {last:.2} dBFS, not {dbfs:.2}");
     }
-}
-
-/// One channel of what a speaker played, on the hub's clock.
-pub struct Sound {
-    /// The hub's frame of the first sample.
-    pub origin: u64,
-    /// The left channel, -1 to 1.
-    pub samples: Vec<f32>,
-}
-
-impl Sound {
-    /// Reads a virtual speaker's file; empty where it has played nothing.
-    pub fn read(path: &Path) -> Self {
-        let Ok(recording) = Recording::read(path) else { return Self { origin: 0, samples: Vec::new() } };
-        let samples = recording.samples.chunks_exact(2).map(|frame| f32::from(frame[0]) / 32_768.0).collect();
-        Self { origin: recording.origin, samples }
-    }
-
-    /// The samples due from one hub frame to another, as far as there are any.
-    pub fn between(&self, from: u64, to: u64) -> &[f32] {
-        let place = |frame: u64| (frame.saturating_sub(self.origin) as usize).min(self.samples.len());
-        &self.samples[place(from)..place(to)]
-    }
-
-    /// The hub frame after the last.
-    pub fn end(&self) -> u64 {
-        self.origin + self.samples.len() as u64
-    }
-}
-
-/// What a tone of the simulator has at a volume, dBFS: the square-law taper, 40 dB a decade.
-pub fn level_at(volume: u64) -> f64 {
-    TONE + 40.0 * (volume as f64 / 100.0).log10()
-}
-
-/// The payload of a Play.
-pub fn play(behavior: &str, url: &str, token: &str, previous: Option<&str>) -> Value {
-    let mut stream = json!({ "url": url, "token": token, "offsetInMilliseconds": 0 });
-    if let Some(previous) = previous {
-        stream["expectedPreviousToken"] = json!(previous);
-    }
-    json!({ "playBehavior": behavior, "audioItem": { "audioItemId": token, "stream": stream } })
 }

@@ -3,6 +3,7 @@
 //! - [`lab`]: a private network with real receivers, and a rack of sound outputs that is recorded;
 //! - [`analysis`]: what a recording says: tone, level, gaps, offset between channels;
 //! - [`hub`]: the hub on this machine against a simulated Alexa service, with virtual speakers that are recorded;
+//! - [`sound`]: what a virtual speaker played;
 //! - [`house`]: in a lab, the hub as a program against a simulated Alexa service;
 //! - [`patience`]: waiting for a state instead of sleeping.
 //!
@@ -14,6 +15,7 @@ pub mod house;
 pub mod hub;
 pub mod lab;
 pub mod patience;
+pub mod sound;
 pub mod stimulus;
 
 use std::io::Write;

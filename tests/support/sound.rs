@@ -1,0 +1,61 @@
+//! What is played and what was heard: Play payloads, the level of a tone at a volume, and a virtual speaker's WAV
+//! file as one channel on the hub's clock.
+
+use antiphon_host::recording::Recording;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Samples a second in every recording.
+pub const RATE: u32 = 44_100;
+/// Peak of the simulator's tones before any volume, dBFS.
+pub const TONE: f64 = -12.04;
+
+/// One channel of what a speaker played, on the hub's clock.
+pub struct Sound {
+    /// The hub's frame of the first sample.
+    pub origin: u64,
+    /// The left channel, -1 to 1.
+    pub samples: Vec<f32>,
+}
+
+impl Sound {
+    /// Reads a virtual speaker's file; empty where it has played nothing.
+    pub fn read(path: &Path) -> Self {
+        let nothing = Self { origin: 0, samples: Vec::new() };
+        let Ok(mut bytes) = std::fs::read(path) else { return nothing };
+        // The header is told the length every quarter of a second only; all that is there was played.
+        if let Some(at) = bytes.windows(4).position(|word| word == b"data")
+            && let Some(length) = bytes.get_mut(at + 4..at + 8)
+        {
+            length.fill(0xff);
+        }
+        let Ok(recording) = Recording::parse(&bytes) else { return nothing };
+        let samples = recording.samples.chunks_exact(2).map(|frame| f32::from(frame[0]) / 32_768.0).collect();
+        Self { origin: recording.origin, samples }
+    }
+
+    /// The samples due from one hub frame to another, as far as there are any.
+    pub fn between(&self, from: u64, to: u64) -> &[f32] {
+        let place = |frame: u64| (frame.saturating_sub(self.origin) as usize).min(self.samples.len());
+        &self.samples[place(from)..place(to)]
+    }
+
+    /// The hub frame after the last.
+    pub fn end(&self) -> u64 {
+        self.origin + self.samples.len() as u64
+    }
+}
+
+/// What a tone of the simulator has at a volume, dBFS: the square-law taper, 40 dB a decade.
+pub fn level_at(volume: u64) -> f64 {
+    TONE + 40.0 * (volume as f64 / 100.0).log10()
+}
+
+/// The payload of a Play.
+pub fn play(behavior: &str, url: &str, token: &str, previous: Option<&str>) -> Value {
+    let mut stream = json!({ "url": url, "token": token, "offsetInMilliseconds": 0 });
+    if let Some(previous) = previous {
+        stream["expectedPreviousToken"] = json!(previous);
+    }
+    json!({ "playBehavior": behavior, "audioItem": { "audioItemId": token, "stream": stream } })
+}
