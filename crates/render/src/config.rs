@@ -25,7 +25,7 @@ impl Default for RenderConfig {
         Self {
             tick: Duration::from_millis(8),
             margin: Duration::from_millis(20),
-            prebuffer: Duration::from_millis(100),
+            prebuffer: Duration::from_millis(200),
             recover: Duration::from_millis(500),
             source_timeout: Duration::from_secs(10),
             user_agent: concat!("antiphon/", env!("CARGO_PKG_VERSION")).to_owned(),

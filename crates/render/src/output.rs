@@ -9,13 +9,13 @@ use std::time::Duration;
 use antiphon_audio::Block;
 use antiphon_audio::mix::{Input, Mixer};
 use antiphon_audio::ramp::{JOIN_RAMP, Ramp};
-use antiphon_domain::{Gain, HubTime, SpeakerId};
+use antiphon_domain::{Frames, Gain, HubTime, SampleRate, SpeakerId};
 use antiphon_endpoint::{Clock, Control, Endpoint};
 use tracing::{error, warn};
 
 use crate::metrics::{Metrics, OutputMetrics, SLOW_CALL};
 use crate::news::{FeedId, OutputEvent, OutputSink};
-use crate::timeline::{Cut, Timeline};
+use crate::timeline::{BLOCK, Cut, Timeline};
 
 /// A speaker's way out.
 pub(crate) struct OutputState {
@@ -91,9 +91,12 @@ impl OutputState {
     }
 
     fn forget(&mut self, from: HubTime, clock: &dyn Clock) {
-        if self.end.is_some_and(|end| end > from) {
+        if let Some(end) = self.end
+            && end > from
+        {
             self.call(clock, |endpoint| endpoint.flush(from));
-            self.end = Some(from);
+            // The block that is just being heard is heard to its end.
+            self.end = Some(end.min(from + Frames(BLOCK).duration(SampleRate::HUB)));
         }
         if self.announce.is_some_and(|(_, at)| at >= from) {
             self.announce = None;

@@ -12,7 +12,7 @@ use support::{Hub, encode, file_url, finished, media, tone_wav};
 const SECOND: usize = 44_100;
 
 /// Long enough for a busy machine.
-const LEAD: Lead = Lead(Duration::from_millis(600));
+const LEAD: Lead = Lead(Duration::from_millis(1_500));
 
 /// Frames heard of a two-second tone through `encoder`, checked for tone and gaps away from the edges.
 fn heard_frames(hub: &Hub, name: &str, encoder: &str, url: impl Fn(&std::path::Path) -> String) -> usize {

@@ -15,7 +15,11 @@ const SECOND: usize = 44_100;
 
 /// Blocks come half a second before a virtual speaker's last moment, so that a busy machine loses none.
 fn patient() -> Hub {
-    Hub::with(RenderConfig { margin: Duration::from_millis(500), ..RenderConfig::default() })
+    Hub::with(RenderConfig {
+        margin: Duration::from_secs(1),
+        prebuffer: Duration::from_millis(500),
+        ..RenderConfig::default()
+    })
 }
 
 #[test]

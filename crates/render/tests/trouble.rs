@@ -16,7 +16,7 @@ use support::web::{Page, Web};
 use support::{Events, FeedEvents, Hub, file_url, finished, lead, media, started, tone_wav};
 
 const SECOND: usize = 44_100;
-const LONG: Lead = Lead(Duration::from_millis(600));
+const LONG: Lead = Lead(Duration::from_millis(1_500));
 
 fn failure(events: &FeedEvents) -> MediaError {
     events.wait("failure", |event| match event {

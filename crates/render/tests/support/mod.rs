@@ -117,7 +117,8 @@ impl VirtualOutput {
 
 impl Hub {
     pub fn new() -> Self {
-        Self::with(RenderConfig::default())
+        // A busy machine may keep a decoder waiting for long.
+        Self::with(RenderConfig { prebuffer: Duration::from_millis(500), ..RenderConfig::default() })
     }
 
     pub fn with(config: RenderConfig) -> Self {
