@@ -14,7 +14,7 @@ mod wiring;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use antiphon_actors::{Hub, HubHandle};
 use antiphon_endpoint::Kind;
@@ -23,6 +23,9 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use config::Config;
+
+/// How long farewells may take when the hub ends.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A hub that runs until [`Running::close`].
 pub struct Running {
@@ -50,7 +53,12 @@ impl Running {
             warn!("the actors' thread had panicked");
         }
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(Duration::from_secs(2));
+            // Nobody gives these tasks work any more: what is left are farewells to receivers and to Alexa.
+            let until = Instant::now() + GRACE;
+            while runtime.metrics().num_alive_tasks() > 0 && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            runtime.shutdown_timeout(Duration::from_millis(100));
         }
     }
 }

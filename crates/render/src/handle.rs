@@ -22,6 +22,7 @@ use crate::error::RenderError;
 use crate::metrics::Metrics;
 use crate::news::{FeedId, FeedSink, OutputSink};
 use crate::output::words_of;
+use crate::priority;
 use crate::source::{Source, SourceSettings};
 use crate::timeline::{Rules, Segment};
 
@@ -76,7 +77,10 @@ impl Renderer {
             outputs: HashMap::new(),
         };
         let (commands, taken) = sync_channel(COMMANDS);
-        thread::Builder::new().name("antiphon-render".into()).spawn(move || engine.run(&taken))?;
+        thread::Builder::new().name("antiphon-render".into()).spawn(move || {
+            priority::raise();
+            engine.run(&taken);
+        })?;
         Ok(Renderer {
             commands,
             clock,

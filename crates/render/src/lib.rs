@@ -13,6 +13,7 @@ mod handle;
 mod metrics;
 mod news;
 mod output;
+mod priority;
 mod source;
 mod timeline;
 
