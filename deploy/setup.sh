@@ -3,7 +3,8 @@
 #
 #   deploy/setup.sh run     what building and running needs (the default)
 #   deploy/setup.sh test    that, and the real receivers and tools that the tests judge us by
-#   deploy/setup.sh list run|test    only print the packages
+#   deploy/setup.sh fuzz    what building and running needs, and what fuzzing does
+#   deploy/setup.sh list run|test|fuzz    only print the packages
 #
 # Promises: no service is started while installing, and none that this script brought is left enabled;
 # a service that was there before is not touched. Where it cannot install (another distribution, no root
@@ -19,7 +20,7 @@ RUN_PACKAGES=(
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
   gstreamer1.0-libav gstreamer1.0-alsa
-  espeak-ng iproute2 util-linux
+  espeak-ng glib-networking iproute2 util-linux
 )
 # Testing: AirPlay receivers, the rack of sound outputs that they play into, a name service of their own,
 # and the collector that reads our metrics.
@@ -28,6 +29,8 @@ TEST_PACKAGES=(
   pulseaudio pulseaudio-utils libasound2-plugins
   prometheus curl procps
 )
+# Fuzzing: libFuzzer is C++.
+FUZZ_PACKAGES=(g++)
 # Packages that bring services, and those services.
 declare -A SERVICES=(
   [avahi-daemon]="avahi-daemon.service avahi-daemon.socket"
@@ -127,11 +130,11 @@ check_rust() {
     || die "Rust $have is too old: $MIN_RUST or newer is needed (rustup update stable)"
 }
 
-check_nextest() {
-  cargo nextest --version >/dev/null 2>&1 && return 0
-  say "installing the test runner cargo-nextest (some minutes)"
-  cargo install --locked cargo-nextest </dev/null \
-    || die "cargo-nextest could not be installed; try: cargo install --locked cargo-nextest"
+# Arguments: the subcommand of cargo that must be there, its package.
+check_cargo_tool() {
+  cargo "$1" --version >/dev/null 2>&1 && return 0
+  say "installing $2 (some minutes)"
+  cargo install --locked "$2" </dev/null || die "$2 could not be installed; try: cargo install --locked $2"
 }
 
 mode=${1:-run}
@@ -141,12 +144,14 @@ case $mode in
     case ${2:-run} in
       run) printf '%s\n' "${RUN_PACKAGES[@]}" ;;
       test) printf '%s\n' "${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}" ;;
-      *) die "list run or list test" ;;
+      fuzz) printf '%s\n' "${RUN_PACKAGES[@]}" "${FUZZ_PACKAGES[@]}" ;;
+      *) die "list run, test or fuzz" ;;
     esac
     exit ;;
   run) packages=("${RUN_PACKAGES[@]}") ;;
   test) packages=("${RUN_PACKAGES[@]}" "${TEST_PACKAGES[@]}") ;;
-  *) sed -n '2,6p' "$0" >&2; exit 2 ;;
+  fuzz) packages=("${RUN_PACKAGES[@]}" "${FUZZ_PACKAGES[@]}") ;;
+  *) sed -n '4,7p' "$0" >&2; exit 2 ;;
 esac
 
 if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
@@ -155,4 +160,7 @@ else
   other_distribution "$mode"
 fi
 check_rust
-[ "$mode" = run ] || check_nextest
+case $mode in
+  test) check_cargo_tool nextest cargo-nextest ;;
+  fuzz) check_cargo_tool fuzz cargo-fuzz ;;
+esac
