@@ -30,7 +30,12 @@ impl Handler<Heard> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, message: Heard, _: &mut Self::Context) {
-        self.house.heard(&message.0);
+        let speaker = &message.0;
+        let unknown = self.house.group_of(speaker).is_some_and(|group| !group.is_known(speaker));
+        self.house.heard(speaker);
+        if unknown {
+            self.save();
+        }
     }
 }
 
