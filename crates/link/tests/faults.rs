@@ -16,9 +16,9 @@ async fn survives(fault: Fault, most_connects: u64) {
     let (context, dsn) = (context(), dsn());
     let mut config = config(&simulator, &dsn);
     // Short limits where a fault is only noticed by a limit.
-    config.timers.liveness_idle = Duration::from_millis(300);
-    config.timers.liveness_limit = Duration::from_millis(700);
-    config.timers.event_progress = Duration::from_secs(2);
+    config.timers.liveness_idle = Duration::from_millis(500);
+    config.timers.liveness_limit = Duration::from_millis(2500);
+    config.timers.event_progress = Duration::from_secs(5);
     config.timers.linger = Duration::from_millis(300);
     let mut rig = start(&context, config, Some(&format!("Atzr|{dsn}")));
     rig.connected().await;
@@ -101,7 +101,7 @@ async fn survives_opening(fault: Fault, most_connects: u64) {
     let simulator = simulator(options()).await;
     let (context, dsn) = (context(), dsn());
     let mut config = config(&simulator, &dsn);
-    config.timers.event_progress = Duration::from_secs(2);
+    config.timers.event_progress = Duration::from_secs(5);
     let mut rig = start(&context, config, Some(&format!("Atzr|{dsn}")));
     rig.connected().await;
     simulator.inject(&dsn, &fault).unwrap();
@@ -139,7 +139,7 @@ async fn unanswered_ping() {
     let (context, dsn) = (context(), dsn());
     let mut config = config(&simulator, &dsn);
     config.timers.ping_idle = Duration::from_millis(300);
-    config.timers.ping_limit = Duration::from_millis(700);
+    config.timers.ping_limit = Duration::from_secs(3);
     let mut rig = start(&context, config, Some(&format!("Atzr|{dsn}")));
     rig.connected().await;
     simulator.wait_until(&dsn, |_| simulator.counts(&dsn).pings >= 2, PATIENCE).await.unwrap_or_else(|_| {
