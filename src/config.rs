@@ -199,9 +199,11 @@ impl Config {
         Ok(config)
     }
 
-    /// Where the hub remembers things.
+    /// Where the hub remembers things: as configured, else where the service manager says (`STATE_DIRECTORY`, systemd),
+    /// else `state` here.
     pub fn data_dir(&self) -> PathBuf {
-        self.data_dir.clone().unwrap_or_else(|| PathBuf::from("state"))
+        let given = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+        self.data_dir.clone().or_else(given).unwrap_or_else(|| PathBuf::from("state"))
     }
 
     /// What types cannot say: the key (or `key = "value"`) at fault, and the problem.

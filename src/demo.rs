@@ -22,8 +22,10 @@ const GROUP: &str = "downstairs";
 /// Runs until interrupted.
 pub(crate) fn run() -> anyhow::Result<()> {
     telemetry::init("warn");
-    let folder = std::env::temp_dir().join(format!("antiphon-demo-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    // Pids repeat in private namespaces; the moment does not.
+    let moment = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos();
+    let folder = std::env::temp_dir().join(format!("antiphon-demo-{moment}"));
+    std::fs::create_dir(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let shown = show(&runtime, &folder);
     if let Err(e) = std::fs::remove_dir_all(&folder) {
