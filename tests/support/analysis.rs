@@ -139,6 +139,11 @@ pub fn offset(a: &[f32], b: &[f32], rate: u32, most: f64) -> Option<Offset> {
 /// The offsets of all chirps (see `stimulus::chirps`) in two channels, second by second: `b` against `a`, up to 20 ms to
 /// both sides. A second without a chirp, or whose chirps lie further apart, gives nothing.
 pub fn chirp_offsets(a: &[f32], b: &[f32], rate: u32) -> Vec<Offset> {
+    chirp_offsets_within(a, b, rate, 0.02)
+}
+
+/// The same up to `most` seconds to both sides: less is quicker to find.
+pub fn chirp_offsets_within(a: &[f32], b: &[f32], rate: u32, most: f64) -> Vec<Offset> {
     let margin = rate as usize / 20;
     let mut offsets = Vec::new();
     let mut from = 0;
@@ -147,7 +152,7 @@ pub fn chirp_offsets(a: &[f32], b: &[f32], rate: u32) -> Vec<Offset> {
         if window.end > a.len().min(b.len()) {
             break;
         }
-        offsets.extend(offset(&a[window.clone()], &b[window], rate, 0.02));
+        offsets.extend(offset(&a[window.clone()], &b[window], rate, most));
         from = chirp + rate as usize / 2;
     }
     offsets

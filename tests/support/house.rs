@@ -7,6 +7,7 @@
 use super::lab::Lab;
 use super::lab::error::{LabError, LabResult};
 use super::lab::process::Process;
+use super::lab::rack::with_priority;
 use super::patience::wait_for;
 use antiphon_simulator::{Options, Simulator};
 use serde_json::Value;
@@ -118,8 +119,10 @@ impl Drop for House {
 }
 
 fn start_hub(lab: &Lab, host: &str, config: &PathBuf) -> LabResult<Process> {
-    let mut command = lab.command(host, env!("CARGO_BIN_EXE_antiphon"));
-    command.arg("run").arg("--config").arg(config).env("RUST_BACKTRACE", "1");
+    // As the players have it: beside a busy neighbour the sound is judged, not the machine.
+    let program = with_priority(env!("CARGO_BIN_EXE_antiphon"));
+    let mut command = lab.command(host, program.get_program());
+    command.args(program.get_args()).arg("run").arg("--config").arg(config).env("RUST_BACKTRACE", "1");
     let mut hub = lab.spawn("hub", command)?;
     hub.ready(Duration::from_secs(20), || lab.listening(host).contains(&8780).then_some(()))?;
     Ok(hub)

@@ -11,10 +11,12 @@
 #![allow(dead_code, reason = "each test file compiles this module and uses its own part of it")]
 
 pub mod analysis;
+pub mod heard;
 pub mod house;
 pub mod hub;
 pub mod lab;
 pub mod patience;
+pub mod rooms;
 pub mod sound;
 pub mod stimulus;
 

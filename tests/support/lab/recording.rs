@@ -79,6 +79,22 @@ impl Recorder {
         Recording::from_bytes(&heard.bytes, self.channels, heard.begin)
     }
 
+    /// What was recorded from frame `from` on; the recorder goes on. Cheaper than [`Recorder::so_far`] when much was
+    /// recorded before.
+    pub fn since(&self, from: usize) -> Recording {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = heard.bytes.get(from * 2 * self.channels..).unwrap_or_default();
+        let begin = heard.begin.map(|begin| begin + Duration::from_secs_f64(from as f64 / f64::from(RATE)));
+        Recording::from_bytes(bytes, self.channels, begin)
+    }
+
+    /// The frame that is recorded at `moment`, to about 20 ms (early rather than late).
+    pub fn frame_at(&self, moment: Instant) -> Option<usize> {
+        let begin = self.heard.lock().unwrap_or_else(PoisonError::into_inner).begin?;
+        let since = moment.checked_duration_since(begin)?;
+        Some((since.as_secs_f64() * f64::from(RATE)) as usize)
+    }
+
     /// Ends the recording.
     pub fn finish(mut self) -> LabResult<Recording> {
         self.end();
