@@ -1,10 +1,15 @@
 //! Joining, leaving and dissolving while music plays: nobody's volume changes, and who goes on listening hears no gap.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is not as it must be")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where something is not as it must be"
+)]
 
 mod support;
 
 use serde_json::json;
 use support::analysis::{largest_jump, longest_gap};
+use support::calm::calmly;
 use support::hub::{Hub, RATE, Setup, level_at, play};
 
 const HERTZ: f64 = 997.0;
@@ -46,6 +51,10 @@ fn wait_silent(hub: &Hub, id: &str) {
 
 #[test]
 fn heard_joining_and_leaving_is_innocent() {
+    calmly(joining_and_leaving_is_innocent);
+}
+
+fn joining_and_leaving_is_innocent() {
     let hub = two_play();
     let marks = ["kitchen", "shelf", "sofa"].map(|id| hub.simulator().mark(id));
     // One more joins and is heard at the volume it has ...
@@ -73,6 +82,10 @@ fn heard_joining_and_leaving_is_innocent() {
 
 #[test]
 fn heard_content_stays_with_those_who_stay() {
+    calmly(content_stays_with_those_who_stay);
+}
+
+fn content_stays_with_those_who_stay() {
     let hub = two_play();
     let mark = hub.simulator().mark("kitchen");
     // Its leader goes: the one who stays hears it on.
@@ -93,6 +106,10 @@ fn heard_content_stays_with_those_who_stay() {
 
 #[test]
 fn heard_dissolving_leaves_the_music_with_its_owner() {
+    calmly(dissolving_leaves_the_music_with_its_owner);
+}
+
+fn dissolving_leaves_the_music_with_its_owner() {
     let hub = two_play();
     let mark = hub.simulator().mark("kitchen");
     hub.api("DELETE", "/api/groups/down", json!({}));
@@ -112,6 +129,10 @@ fn heard_dissolving_leaves_the_music_with_its_owner() {
 
 #[test]
 fn heard_groups_made_while_two_play_keep_the_first_ones_music() {
+    calmly(groups_made_while_two_play_keep_the_first_ones_music);
+}
+
+fn groups_made_while_two_play_keep_the_first_ones_music() {
     let hub = Setup::new(&["kitchen", "shelf"]).start();
     hub.set_alone(&[("kitchen", 30), ("shelf", 40)]);
     let marks = ["kitchen", "shelf"].map(|id| hub.simulator().mark(id));

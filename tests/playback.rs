@@ -9,6 +9,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::analysis::{SILENCE, is_tone, tone_level};
+use support::calm::calmly;
 use support::hub::{Hub, RATE, Setup, Sound, level_at, play};
 use support::patience::wait_for;
 
@@ -58,6 +59,10 @@ fn tone(hub: &Hub, id: &str, behavior: &str, token: &str, track: &str, previous:
 
 #[test]
 fn heard_a_stream_from_beginning_to_end() {
+    calmly(a_stream_from_beginning_to_end);
+}
+
+fn a_stream_from_beginning_to_end() {
     let hub = Setup::new(&["kitchen"]).start();
     let mark = hub.simulator().mark("kitchen");
     tone(&hub, "kitchen", "REPLACE_ALL", "a", "tone-997-3s.wav", None);
@@ -78,6 +83,10 @@ fn heard_a_stream_from_beginning_to_end() {
 
 #[test]
 fn heard_three_behaviours() {
+    calmly(three_behaviours);
+}
+
+fn three_behaviours() {
     let hub = Setup::new(&["kitchen"]).start();
     let mark = hub.simulator().mark("kitchen");
     tone(&hub, "kitchen", "REPLACE_ALL", "a", "tone-440.wav", None);
@@ -118,6 +127,10 @@ fn heard_three_behaviours() {
 
 #[test]
 fn heard_no_gap_between_streams() {
+    calmly(no_gap_between_streams);
+}
+
+fn no_gap_between_streams() {
     let hub = Setup::new(&["kitchen"]).start();
     let mark = hub.simulator().mark("kitchen");
     // Whole periods: the second begins where the first would have gone on.
@@ -144,6 +157,10 @@ fn heard_no_gap_between_streams() {
 
 #[test]
 fn heard_stop_and_clear() {
+    calmly(stop_and_clear);
+}
+
+fn stop_and_clear() {
     let hub = Setup::new(&["kitchen"]).start();
     let mut mark = hub.simulator().mark("kitchen");
     tone(&hub, "kitchen", "REPLACE_ALL", "a", "tone-440.wav", None);
@@ -217,6 +234,10 @@ fn what_cannot_be_played_is_told_with_its_type() {
 
 #[test]
 fn heard_progress_is_reported_on_time() {
+    calmly(progress_is_reported_on_time);
+}
+
+fn progress_is_reported_on_time() {
     let hub = Setup::new(&["kitchen"]).start();
     let reports = |delay: u64, interval: u64, offset: u64| {
         let mark = hub.simulator().mark("kitchen");
@@ -258,6 +279,10 @@ fn common(hub: &Hub) -> Vec<Vec<f32>> {
 
 #[test]
 fn heard_on_all_members_at_the_same_sample() {
+    calmly(on_all_members_at_the_same_sample);
+}
+
+fn on_all_members_at_the_same_sample() {
     let hub = Setup::new(&THREE).grouped().start();
     let marks = THREE.map(|id| hub.simulator().mark(id));
     tone(&hub, "shelf", "REPLACE_ALL", "a", "tone-440.wav", None);
@@ -290,6 +315,10 @@ fn heard_on_all_members_at_the_same_sample() {
 
 #[test]
 fn heard_a_late_joiner_is_in_time() {
+    calmly(a_late_joiner_is_in_time);
+}
+
+fn a_late_joiner_is_in_time() {
     let hub = Setup::new(&THREE).start();
     tone(&hub, "kitchen", "REPLACE_ALL", "a", "tone-997.wav", None);
     hub.wait_level("kitchen", 997.0, level_at(40));

@@ -9,6 +9,7 @@ mod support;
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use support::calm::calmly;
 use support::hub::{Hub, RATE, Setup, level_at};
 
 /// What a speaker told Alexa since `mark`, until its own answer to a last SetVolume to 1: event, volume, muted.
@@ -318,6 +319,10 @@ fn a_random_walk_obeys_the_laws() {
 
 #[test]
 fn heard_levels_follow_without_a_click() {
+    calmly(levels_follow_without_a_click);
+}
+
+fn levels_follow_without_a_click() {
     let hub = Setup::new(&["kitchen", "sofa"]).grouped().start();
     hub.set_alone(&[("kitchen", 40), ("sofa", 20)]);
     hub.api("POST", "/api/groups/all/play", json!({ "url": hub.simulator().track("tone-440-60s.wav") }));

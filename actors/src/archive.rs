@@ -1,7 +1,7 @@
 //! The archive: the store's actor, first up and last down. Acknowledged means committed.
 //!
-//! It has a thread of its own, because a commit waits for the disk. Levels are saved debounced; secrets before they
-//! are acknowledged.
+//! It has a thread of its own, because a commit waits for the disk. Levels are saved debounced; secrets and
+//! who is with whom before they are acknowledged.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,12 +15,12 @@ use tracing::{error, warn};
 
 use crate::messages::{
     Close, EraseSpeaker, Heartbeat, Recall, RecallHouse, Remembered, SaveDevice, SaveHouse, SaveSecret,
-    SaveSpeaker,
+    SaveSpeaker, Settle,
 };
 
 const HOUSE: &str = "house";
 /// How long a changed house may wait for a later one: a slider in motion is one write.
-const DEBOUNCE: Duration = Duration::from_millis(200);
+const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// The actor.
 pub struct Archive {
@@ -100,6 +100,14 @@ impl Handler<SaveHouse> for Archive {
         if self.house.replace(message.0).is_none() {
             ctx.run_later(DEBOUNCE, |archive, _| archive.flush_house());
         }
+    }
+}
+
+impl Handler<Settle> for Archive {
+    type Result = ();
+
+    fn handle(&mut self, _: Settle, _: &mut Self::Context) {
+        self.flush_house();
     }
 }
 

@@ -253,6 +253,11 @@ pub struct Heard(pub SpeakerId);
 #[rtype(result = "()")]
 pub struct SaveHouse(pub House);
 
+/// Write what waits to be saved; answered when it is on disk. To the archive.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct Settle;
+
 /// Save a speaker. To the archive.
 #[derive(Clone, Message)]
 #[rtype(result = "()")]

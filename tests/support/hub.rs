@@ -2,15 +2,15 @@
 //! what they play into WAV files. The hub runs in this process, or as the program that people run where a test must
 //! kill it. Everything it opens is a loopback port of its own; discovery is off, so nothing is multicast.
 
-use super::analysis::tone_level;
 use super::patience::wait_for;
+#[allow(unused_imports, reason = "as in the module above: each test uses its own part")]
 pub use super::sound::{RATE, Sound, level_at, play};
 use antiphon_simulator::{Entry, Options, Outgoing, Simulator};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -182,16 +182,19 @@ impl Life {
         Self::Program { child, http }
     }
 
-    fn end(&mut self, signal: Option<Signal>) {
+    fn end(&mut self, signal: Signal) -> Option<ExitStatus> {
         match self {
-            Self::Inside(running) => drop(running.take()),
+            Self::Inside(running) => {
+                drop(running.take());
+                None
+            }
             Self::Program { child, .. } => {
-                if let (Some(signal), Some(pid)) = (signal, Pid::from_raw(child.id() as i32))
+                if let Some(pid) = Pid::from_raw(child.id() as i32)
                     && matches!(child.try_wait(), Ok(None))
                 {
                     kill_process(pid, signal).expect("the signal is sent");
                 }
-                child.wait().expect("the hub ends");
+                Some(child.wait().expect("the hub ends"))
             }
         }
     }
@@ -199,7 +202,7 @@ impl Life {
 
 impl Drop for Hub {
     fn drop(&mut self) {
-        self.life.end(Some(Signal::KILL));
+        self.life.end(Signal::KILL);
         if let Some(simulator) = self.simulator.take() {
             self.runtime.block_on(simulator.kill());
         }
@@ -252,12 +255,16 @@ impl Hub {
     }
 
     /// Ends the hub's program: by SIGKILL, or SIGTERM and its farewell. Then `start_again`.
-    pub fn end(&mut self, signal: Signal) {
-        self.life.end(Some(signal));
+    pub fn end(&mut self, signal: Signal) -> Option<ExitStatus> {
+        self.life.end(signal)
     }
 
     /// Starts the hub's program anew. Its speakers' recordings begin anew too: read them before.
     pub fn start_again(&mut self) {
+        for id in &self.speakers {
+            // What was heard before must not be taken for what is heard next; not every speaker has played.
+            let _ = std::fs::remove_file(self.folder.path().join(format!("{id}.wav")));
+        }
         self.life = Life::program(&self.config);
     }
 
@@ -281,6 +288,12 @@ impl Hub {
             let status = answer.status().as_u16();
             (status, serde_json::from_str(&answer.text().await.expect("a body")).unwrap_or(Value::Null))
         })
+    }
+
+    /// The page for Prometheus.
+    pub fn metrics(&self) -> String {
+        let page = self.client.get(format!("{}/metrics", self.http()));
+        self.wait(async { page.send().await.expect("the hub answers").text().await.expect("a page") })
     }
 
     /// Has the API do something; it must agree.
@@ -371,31 +384,5 @@ impl Hub {
     pub fn assert_no_violations(&self) {
         let violations = self.simulator().violations();
         assert!(violations.is_empty(), "{violations:#?}");
-    }
-
-    /// What a speaker has played so far.
-    pub fn recording(&self, id: &str) -> Sound {
-        Sound::read(&self.folder.path().join(format!("{id}.wav")))
-    }
-
-    /// Waits until a speaker has played `frames` more than it has now, and gives those.
-    pub fn listen(&self, id: &str, frames: usize) -> Vec<f32> {
-        let from = self.recording(id).samples.len();
-        let heard = wait_for(PATIENCE, || {
-            let sound = self.recording(id);
-            sound.samples.get(from..from + frames).map(<[f32]>::to_vec)
-        });
-        heard.unwrap_or_else(|| panic!("{id} stopped playing"))
-    }
-
-    /// Waits until a speaker plays a tone at a level, to 0.3 dB, for a whole quarter of a second.
-    pub fn wait_level(&self, id: &str, hertz: f64, dbfs: f64) {
-        let mut last = f64::NAN;
-        let found = wait_for(PATIENCE, || {
-            let from = self.recording(id).samples.len().checked_sub(RATE as usize / 4)?;
-            last = tone_level(&self.recording(id).samples[from..], RATE, hertz);
-            ((last - dbfs).abs() < 0.3).then_some(())
-        });
-        assert!(found.is_some(), "{id}: {hertz} Hz at {last:.2} dBFS, not {dbfs:.2}");
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`lab`]: a private network with real receivers, and a rack of sound outputs that is recorded;
 //! - [`analysis`]: what a recording says: tone, level, gaps, offset between channels;
+//! - [`calm`]: judging real-time sound on a busy machine;
 //! - [`hub`]: the hub on this machine against a simulated Alexa service, with virtual speakers that are recorded;
 //! - [`sound`]: what a virtual speaker played;
 //! - [`house`]: in a lab, the hub as a program against a simulated Alexa service;
@@ -11,6 +12,7 @@
 #![allow(dead_code, reason = "each test file compiles this module and uses its own part of it")]
 
 pub mod analysis;
+pub mod calm;
 pub mod heard;
 pub mod house;
 pub mod hub;

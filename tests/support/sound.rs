@@ -1,6 +1,9 @@
 //! What is played and what was heard: Play payloads, the level of a tone at a volume, and a virtual speaker's WAV
 //! file as one channel on the hub's clock.
 
+use super::analysis::tone_level;
+use super::hub::{Hub, PATIENCE};
+use super::patience::wait_for;
 use antiphon_host::recording::Recording;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -43,6 +46,35 @@ impl Sound {
     /// The hub frame after the last.
     pub fn end(&self) -> u64 {
         self.origin + self.samples.len() as u64
+    }
+}
+
+impl Hub {
+    /// What a speaker has played so far.
+    pub fn recording(&self, id: &str) -> Sound {
+        Sound::read(&self.folder().join(format!("{id}.wav")))
+    }
+
+    /// Waits until a speaker has played `frames` more than it has now, and gives those.
+    pub fn listen(&self, id: &str, frames: usize) -> Vec<f32> {
+        let from = self.recording(id).samples.len();
+        let heard = wait_for(PATIENCE, || {
+            let sound = self.recording(id);
+            sound.samples.get(from..from + frames).map(<[f32]>::to_vec)
+        });
+        heard.unwrap_or_else(|| panic!("{id} stopped playing"))
+    }
+
+    /// Waits until a speaker plays a tone at a level, to 0.3 dB, for a whole quarter of a second.
+    pub fn wait_level(&self, id: &str, hertz: f64, dbfs: f64) {
+        let mut last = f64::NAN;
+        let found = wait_for(PATIENCE, || {
+            let sound = self.recording(id).samples;
+            let from = sound.len().checked_sub(RATE as usize / 4)?;
+            last = tone_level(&sound[from..], RATE, hertz);
+            ((last - dbfs).abs() < 0.3).then_some(())
+        });
+        assert!(found.is_some(), "{id}: {hertz} Hz at {last:.2} dBFS, not {dbfs:.2}");
     }
 }
 

@@ -36,8 +36,8 @@ impl Handler<Forget> for Hub {
         let _ = post::tell_addr(&child.addr, Close, metrics);
         let _ = post::tell_addr(&self.finder, message.clone(), metrics);
         let _ = post::tell_addr(&self.archive, EraseSpeaker(message.0.clone()), metrics);
-        let answer = self.coordinator.send(message);
-        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(gone())) })
+        let answer = relay(&self.coordinator, message);
+        self.once_settled(answer)
     }
 }
 
@@ -92,6 +92,22 @@ impl Handler<Regroup> for Hub {
     type Result = ResponseFuture<Result<(), HouseError>>;
 
     fn handle(&mut self, message: Regroup, _: &mut Self::Context) -> Self::Result {
-        relay(&self.coordinator, message)
+        let answer = relay(&self.coordinator, message);
+        self.once_settled(answer)
+    }
+}
+
+impl Hub {
+    /// The same answer, but not before what it acknowledges is on disk. The coordinator saves before it answers, so
+    /// the archive has the change in its mailbox when it is asked here.
+    fn once_settled(
+        &self,
+        answer: ResponseFuture<Result<(), HouseError>>,
+    ) -> ResponseFuture<Result<(), HouseError>> {
+        let archive = self.archive.clone();
+        Box::pin(async move {
+            answer.await?;
+            archive.send(Settle).await.map_err(|_| gone())
+        })
     }
 }
