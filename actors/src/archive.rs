@@ -22,6 +22,9 @@ const HOUSE: &str = "house";
 /// How long a changed house may wait for a later one: a slider in motion is one write.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
+/// Messages that may wait for the disk.
+const MAILBOX: usize = 4096;
+
 /// The actor.
 pub struct Archive {
     store: Store,
@@ -47,6 +50,22 @@ impl Archive {
         }
         let found = Found { house: store.document(HOUSE)?.unwrap_or_default(), speakers: store.speakers()? };
         Ok((Self { store, house: None }, found))
+    }
+
+    /// Starts it on a thread of its own; returns once its mailbox has its full size. Until then it is that of any new
+    /// actor, 16, and actix never wakes a request that found a full mailbox: the seventeenth speaker would wait for ever
+    /// to be remembered.
+    pub fn begin(self) -> Addr<Self> {
+        let (told, ready) = std::sync::mpsc::channel();
+        let archive = Self::start_in_arbiter(&Arbiter::new().handle(), move |ctx| {
+            ctx.set_mailbox_capacity(MAILBOX);
+            // Whoever began it waits for just this.
+            let _ = told.send(());
+            self
+        });
+        // An arbiter that could not start shows as an archive that is dead; the hub looks after those.
+        let _ = ready.recv();
+        archive
     }
 
     fn device_key(speaker: &SpeakerId) -> String {
@@ -83,10 +102,6 @@ impl Archive {
 
 impl Actor for Archive {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(4096);
-    }
 
     fn stopped(&mut self, _: &mut Self::Context) {
         self.flush_house();

@@ -57,7 +57,7 @@ impl Hub {
     /// Opens the archive and starts everything. Must be called on the actors' thread.
     pub fn begin(parts: Arc<Parts>) -> Result<HubHandle, StoreError> {
         let (archive, found) = Archive::open(&parts.database, &parts.registry)?;
-        let archive = Archive::start_in_arbiter(&Arbiter::new().handle(), |_| archive);
+        let archive = archive.begin();
         let remembered: Vec<Descriptor> =
             found.speakers.iter().filter_map(|record| descriptor_of(record, &parts)).collect();
         let hub = Hub::create(|ctx| {
@@ -192,7 +192,7 @@ impl Hub {
         if verdict == Verdict::MakeAnew {
             match Archive::open(&self.parts.database, &self.parts.registry) {
                 Ok((archive, _)) => {
-                    self.archive = Archive::start_in_arbiter(&Arbiter::new().handle(), |_| archive);
+                    self.archive = archive.begin();
                     // Everybody who holds a road to the old archive is given the new one.
                     self.remake_coordinator(ctx);
                     let ids: Vec<SpeakerId> = self.speakers.keys().cloned().collect();
