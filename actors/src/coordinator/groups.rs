@@ -25,7 +25,7 @@ impl Handler<Regroup> for Coordinator {
         }
         self.rehome_contents();
         self.reconcile();
-        self.save();
+        self.save_now();
         Ok(())
     }
 }
@@ -39,7 +39,7 @@ impl Handler<Forget> for Coordinator {
         self.parts.metrics.speakers.set(self.listeners.len() as i64);
         self.rehome_contents();
         self.reconcile();
-        self.save();
+        self.save_now();
         Ok(())
     }
 }

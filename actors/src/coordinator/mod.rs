@@ -24,7 +24,7 @@ use crate::post;
 use crate::snapshot::{GroupView, Snapshot, SpeakerView};
 use content::Contents;
 
-/// How often refused fan-outs are offered again.
+/// How often refused fan-outs are offered again, and a changed house is handed to the archive.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// The actor.
@@ -34,6 +34,8 @@ pub struct Coordinator {
     listeners: BTreeMap<SpeakerId, Listener>,
     contents: Contents,
     archive: Recipient<SaveHouse>,
+    /// The house has changed since it was handed to the archive.
+    unsaved: bool,
 }
 
 /// What the coordinator knows of a speaker's actor.
@@ -52,7 +54,7 @@ struct Listener {
 impl Coordinator {
     /// Begins with the archived house.
     pub fn new(parts: Arc<Parts>, house: House, archive: Recipient<SaveHouse>) -> Self {
-        Self { parts, house, listeners: BTreeMap::new(), contents: Contents::default(), archive }
+        Self { parts, house, listeners: BTreeMap::new(), contents: Contents::default(), archive, unsaved: false }
     }
 
     /// The group a target means.
@@ -71,7 +73,22 @@ impl Coordinator {
         }
     }
 
-    fn save(&self) {
+    /// Remembers that the house has changed. It is copied a few times a second at most: with hundreds of speakers a
+    /// copy at each of their introductions, waiting for the disk, would be most of the hub's memory.
+    fn save(&mut self) {
+        self.unsaved = true;
+    }
+
+    /// The same for what is acknowledged only once it is on disk: the archive has it before the answer is given.
+    fn save_now(&mut self) {
+        self.unsaved = true;
+        self.hand_over();
+    }
+
+    fn hand_over(&mut self) {
+        if !std::mem::take(&mut self.unsaved) {
+            return;
+        }
         // Refusals are counted; the next change saves the whole house again.
         let _ = post::tell(&self.archive, SaveHouse(self.house.clone()), &self.parts.metrics);
         let formed = self.house.groups().filter(|g| g.members().len() > 1).count();
@@ -114,7 +131,10 @@ impl Actor for Coordinator {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(8192);
         self.contents.news_to(ctx.address().recipient());
-        ctx.run_interval(AGAIN, |coordinator, _| coordinator.offer_again());
+        ctx.run_interval(AGAIN, |coordinator, _| {
+            coordinator.offer_again();
+            coordinator.hand_over();
+        });
     }
 }
 
@@ -173,6 +193,7 @@ impl Handler<Close> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
+        self.hand_over();
         ctx.stop();
     }
 }
