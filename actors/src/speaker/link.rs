@@ -1,6 +1,6 @@
 //! A speaker's link to AVS: opens it, feeds its directives to the device machine, posts the machine's events.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix::prelude::*;
 use antiphon_avs::device::DeviceInput;
@@ -24,7 +24,7 @@ impl Speaker {
             speaker: self.id.clone(),
             config,
             friendly_name: self.view.name.clone(),
-            capabilities: Arc::new(self.device.capabilities()),
+            capabilities: shared(self.device.capabilities()),
             refresh_token: remembered.refresh_token.or_else(|| self.settings.refresh_token.clone()),
             saved_gateway: remembered.gateway,
         };
@@ -83,6 +83,13 @@ impl Speaker {
         debug!(speaker = %self.id, state = self.view.link.state, "link");
         self.publish();
     }
+}
+
+/// The capabilities, held once for all speakers that have the same: they are most of what an idle machine holds.
+fn shared(capabilities: Vec<serde_json::Value>) -> Arc<Vec<serde_json::Value>> {
+    static FIRST: OnceLock<Arc<Vec<serde_json::Value>>> = OnceLock::new();
+    let first = FIRST.get_or_init(|| Arc::new(capabilities.clone()));
+    if **first == capabilities { first.clone() } else { Arc::new(capabilities) }
 }
 
 /// Why a person must link the speaker, and what to do.
