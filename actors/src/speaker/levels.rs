@@ -9,7 +9,7 @@ use actix::prelude::*;
 use antiphon_avs::device::DeviceInput;
 use antiphon_avs::signal::Signal;
 use antiphon_domain::mix::place;
-use antiphon_domain::{Level, Report, Volume};
+use antiphon_domain::{HubTime, Level, Report, Volume};
 use antiphon_endpoint::Control;
 
 use super::Speaker;
@@ -34,8 +34,18 @@ impl Handler<ApplyLevel> for Speaker {
             self.playback.cautious_at = None;
         }
         self.set_gain();
+        let set = self.parts.now();
+        // The event can wait a turn of the actors' thread: first every member of the group is as loud as it should be.
+        let turn = tokio::task::yield_now().into_actor(self);
+        ctx.spawn(turn.map(move |(), speaker, ctx| speaker.report_level(&message, set, ctx)));
+    }
+}
+
+impl Speaker {
+    /// Tells everybody else of the level that was put in force at `set`.
+    fn report_level(&mut self, message: &ApplyLevel, set: HubTime, ctx: &mut Context<Self>) {
         if let Some(received) = message.received {
-            let took = self.parts.now().since(received);
+            let took = set.since(received);
             self.parts.metrics.directive_to_gain.observe(took.as_secs_f64());
         }
         let speaker = self.id.as_str();
@@ -47,9 +57,7 @@ impl Handler<ApplyLevel> for Speaker {
             self.publish();
         }
     }
-}
 
-impl Speaker {
     /// Puts the level, or the cautious part of it, where it is heard.
     pub(super) fn set_gain(&mut self) {
         let Some(session) = &self.playback.session else { return };
