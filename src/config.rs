@@ -173,6 +173,7 @@ impl Config {
                 *relative = folder.join(&*relative);
             }
         };
+        config.data_dir.get_or_insert_with(|| "state".into());
         anchor(&mut config.data_dir);
         anchor(&mut config.avs.ca_file);
         for speaker in &mut config.speakers {

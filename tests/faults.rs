@@ -246,7 +246,7 @@ fn heard_a_revoked_login_is_shown_and_music_goes_on() {
 }
 
 fn a_revoked_login_is_shown_and_music_goes_on() {
-    let hub = Setup::new(&["kitchen"]).with(TIMERS).simulator(|o| o.approve_all = true).start();
+    let hub = Setup::new(&["kitchen"]).with(TIMERS).with_simulator(|o| o.approve_all = true).start();
     let url = hub.simulator().track("tone-997-120s.wav");
     hub.send("kitchen", "AudioPlayer", "Play", play("REPLACE_ALL", &url, "song", None));
     hub.wait_level("kitchen", HERTZ, level_at(40));

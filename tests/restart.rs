@@ -19,7 +19,7 @@ const HERTZ: f64 = 997.0;
 
 /// Three speakers, two of them in a group by a person's wish, one of them louder than is safe.
 fn house() -> Hub {
-    let hub = Setup::new(&["kitchen", "shelf", "sofa"]).as_program().start();
+    let hub = Setup::new(&["kitchen", "shelf", "sofa"]).program().start();
     hub.set_alone(&[("kitchen", 70), ("shelf", 20), ("sofa", 35)]);
     hub.api("PUT", "/api/groups/down", json!({ "name": "Downstairs", "speakers": ["kitchen", "shelf"] }));
     hub

@@ -1,6 +1,7 @@
 //! A whole hub on this machine: the simulated Alexa service, and the hub against it with virtual speakers that write
 //! what they play into WAV files. The hub runs in this process, or as the program that people run where a test must
 //! kill it. Everything it opens is a loopback port of its own; discovery is off, so nothing is multicast.
+#![allow(clippy::expect_used, reason = "a test ends where something is not as it must be")]
 
 use super::patience::wait_for;
 #[allow(unused_imports, reason = "as in the module above: each test uses its own part")]
@@ -60,13 +61,13 @@ impl Setup {
     }
 
     /// Run the hub as a program of its own.
-    pub fn as_program(mut self) -> Self {
+    pub fn program(mut self) -> Self {
         self.program = true;
         self
     }
 
     /// Change the simulator.
-    pub fn simulator(mut self, change: impl FnOnce(&mut Options) + 'static) -> Self {
+    pub fn with_simulator(mut self, change: impl FnOnce(&mut Options) + 'static) -> Self {
         self.options = Box::new(change);
         self
     }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::task::Context;
 
-use antiphon_avs::session::{ConnId, EventOutcome, Input, Output, State, capabilities_body};
+use antiphon_avs::session::{ConnId, EventOutcome, Input, Output, State, WaitReason, capabilities_body};
 use antiphon_domain::HubTime;
 use tokio::time::Instant;
 
@@ -235,10 +235,13 @@ impl Link {
         let state = match self.session_state {
             State::Closed if !self.done => return,
             State::Closed => LinkState::Closed,
-            State::WaitingForToken | State::Declaring => match &self.needs_login {
-                Some(why) => LinkState::NeedsLogin { why: why.clone() },
-                None => LinkState::Authorizing,
-            },
+            State::WaitingForToken | State::Declaring => {
+                match (&self.needs_login, self.tokens.asks_again()) {
+                    (Some(why), _) => LinkState::NeedsLogin { why: why.clone() },
+                    (None, Some(until)) => LinkState::Waiting { why: WaitReason::Unreachable, until },
+                    (None, None) => LinkState::Authorizing,
+                }
+            }
             State::Connecting(attempt) => LinkState::Connecting { attempt: attempt.max(1) },
             State::Synchronizing => LinkState::Synchronizing,
             State::Connected => LinkState::Connected,

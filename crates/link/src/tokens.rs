@@ -165,6 +165,14 @@ impl Tokens {
         }
     }
 
+    /// When it asks again, while there is no token because the last question failed.
+    pub(crate) fn asks_again(&self) -> Option<HubTime> {
+        match self.phase {
+            Phase::RefreshDue(at) if self.access.is_none() && self.failures > 0 => Some(at),
+            _ => None,
+        }
+    }
+
     fn deadline(&self) -> Option<HubTime> {
         let due = match &self.phase {
             Phase::PairDue(at) | Phase::PollDue(at, _) | Phase::RefreshDue(at) | Phase::PersistDue(at, _) => {
