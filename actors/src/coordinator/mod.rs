@@ -54,7 +54,14 @@ struct Listener {
 impl Coordinator {
     /// Begins with the archived house.
     pub fn new(parts: Arc<Parts>, house: House, archive: Recipient<SaveHouse>) -> Self {
-        Self { parts, house, listeners: BTreeMap::new(), contents: Contents::default(), archive, unsaved: false }
+        Self {
+            parts,
+            house,
+            listeners: BTreeMap::new(),
+            contents: Contents::default(),
+            archive,
+            unsaved: false,
+        }
     }
 
     /// The group a target means.
