@@ -30,6 +30,8 @@ use crate::post;
 use crate::speaker::{ArchiveRoads, Speaker};
 use watch::{Verdict, Watch};
 
+/// Messages that may wait for the hub.
+const MAILBOX: usize = 4096;
 /// How often children are looked after.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -61,6 +63,8 @@ impl Hub {
         let remembered: Vec<Descriptor> =
             found.speakers.iter().filter_map(|record| descriptor_of(record, &parts)).collect();
         let hub = Hub::create(|ctx| {
+            // Before anybody knows the address: discovery tells of every configured speaker at once, from its own thread.
+            ctx.set_mailbox_capacity(MAILBOX);
             let now = parts.now();
             let coordinator =
                 Coordinator::new(parts.clone(), found.house, archive.clone().recipient()).start();
@@ -296,7 +300,6 @@ impl Actor for Hub {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(4096);
         for descriptor in std::mem::take(&mut self.remembered) {
             self.raise(descriptor, false);
         }
