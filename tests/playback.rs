@@ -7,6 +7,7 @@
 
 mod support;
 
+use antiphon_simulator::{Answer, Outgoing};
 use serde_json::{Value, json};
 use support::analysis::{SILENCE, is_tone, tone_level};
 use support::calm::calmly;
@@ -152,6 +153,39 @@ fn no_gap_between_streams() {
     let (_, gap) = support::analysis::longest_gap(sound, level_at(40) - 20.0);
     let (place, jump) = support::analysis::largest_jump(sound, RATE, 441.0);
     assert!(gap < 20 && jump < 3e-6, "{gap} samples silent; {jump} s out of place at {place}");
+    hub.assert_no_violations();
+}
+
+#[test]
+fn heard_a_piece_of_a_stream() {
+    calmly(a_piece_of_a_stream);
+}
+
+fn a_piece_of_a_stream() {
+    let hub = Setup::new(&["kitchen"]).start();
+    let mark = hub.simulator().mark("kitchen");
+    let mut payload = play("REPLACE_ALL", &hub.simulator().track("tone-440-5s.wav"), "a", None);
+    payload["audioItem"]["stream"]["offsetInMilliseconds"] = json!(2000);
+    payload["audioItem"]["stream"]["endOffsetInMilliseconds"] = json!(3500);
+    // The next comes as the answer to the event that asks for it.
+    let next = play("ENQUEUE", &hub.simulator().track("tone-660-1s.wav"), "b", Some("a"));
+    let answer = Answer::directives(vec![Outgoing::new("AudioPlayer", "Play", next)]);
+    hub.simulator().answer_next("kitchen", "AudioPlayer", "PlaybackNearlyFinished", answer);
+    hub.send("kitchen", "AudioPlayer", "Play", payload);
+    told(
+        &hub,
+        "kitchen",
+        mark,
+        &["Started:a", "NearlyFinished:a", "Finished:a", "Started:b", "NearlyFinished:b", "Finished:b"],
+    );
+    assert_eq!(offset(&hub, "kitchen", mark, "PlaybackStarted"), 2000);
+    assert!(offset(&hub, "kitchen", mark, "PlaybackFinished").abs_diff(3500) < 100);
+    let sound = hub.recording("kitchen").samples;
+    let heard = support::analysis::sounding(&sound, -60.0).unwrap();
+    let seconds = heard.len() as f64 / f64::from(RATE);
+    assert!((seconds - 2.5).abs() < 0.05, "{seconds} s");
+    let (place, gap) = support::analysis::longest_gap(&sound[heard], level_at(40) - 20.0);
+    assert!(gap < 40, "{gap} samples of silence at {place}");
     hub.assert_no_violations();
 }
 

@@ -132,6 +132,19 @@ fn killed_again_and_again_it_keeps_its_tokens_and_groups() {
 }
 
 #[test]
+fn a_configured_group_that_was_dissolved_stays_dissolved() {
+    let mut hub = Setup::new(&["kitchen", "shelf", "sofa"]).grouped().program().start();
+    assert_eq!(hub.picture()["groups"][0]["speakers"], json!(["kitchen", "shelf", "sofa"]));
+    hub.api("DELETE", "/api/groups/all", json!({}));
+    hub.end(Signal::KILL);
+    hub.start_again();
+    hub.wait_linked();
+    assert_eq!(hub.picture()["groups"], json!([]));
+    no_new_login(&hub, 2);
+    hub.assert_no_violations();
+}
+
+#[test]
 fn heard_ended_politely() {
     calmly(ended_politely);
 }

@@ -318,6 +318,40 @@ fn a_random_walk_obeys_the_laws() {
 }
 
 #[test]
+fn a_storm_from_all_sides_ends_in_one_truth() {
+    let ids = ["a", "b", "c", "d"];
+    let hub = Setup::new(&ids).grouped().start();
+    hub.set_alone(&[("a", 10), ("b", 30), ("c", 50), ("d", 90)]);
+    std::thread::scope(|scope| {
+        for (i, id) in ids.iter().enumerate() {
+            let hub = &hub;
+            scope.spawn(move || {
+                let mut dice = Dice(i as u64);
+                for _ in 0..60 {
+                    let volume = dice.upto(101);
+                    match dice.upto(4) {
+                        0 => hub.api("POST", "/api/groups/all/volume", json!({ "volume": volume })),
+                        1 => hub.send(id, "Speaker", "AdjustVolume", json!({ "volume": volume as i64 - 50 })),
+                        2 => hub.send(id, "Speaker", "SetMute", json!({ "mute": volume > 50 })),
+                        _ => hub.send(id, "Speaker", "SetVolume", json!({ "volume": volume })),
+                    }
+                }
+            });
+        }
+    });
+    // Each has told Alexa last what is so, and what is so is what the hub shows.
+    hub.say("a", "set volume to 5");
+    support::patience::eventually("Alexa and the hub agree", support::hub::PATIENCE, || {
+        let levels = levels(&hub);
+        ids.iter().all(|id| {
+            let device = hub.simulator().device(id).unwrap();
+            (device.volume, device.muted) == (Some(levels[*id].0), Some(levels[*id].1)) && levels["a"].0 == 50
+        })
+    });
+    hub.assert_no_violations();
+}
+
+#[test]
 fn heard_levels_follow_without_a_click() {
     calmly(levels_follow_without_a_click);
 }
