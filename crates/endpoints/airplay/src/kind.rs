@@ -12,7 +12,7 @@ use antiphon_endpoint::{
 use prometheus::Registry;
 use tokio::runtime::Handle;
 
-use crate::driver::{self, Pump, Target};
+use crate::driver::{self, Leftovers, Pump, Target};
 use crate::metrics::Metrics;
 use crate::options::AirplayOptions;
 use crate::wire::txt;
@@ -31,6 +31,7 @@ pub struct AirplayKind {
     options: AirplayOptions,
     metrics: Metrics,
     pump: Pump,
+    leftovers: Leftovers,
 }
 
 impl AirplayKind {
@@ -42,7 +43,7 @@ impl AirplayKind {
     ) -> Result<Self, prometheus::Error> {
         let metrics = Metrics::new(registry)?;
         let pump = Pump::start(&runtime, metrics.clone());
-        Ok(Self { runtime, options, metrics, pump })
+        Ok(Self { runtime, options, metrics, pump, leftovers: Leftovers::default() })
     }
 
     /// Waits until every session that was dropped has said farewell, at most `patience`; for an orderly end.
@@ -111,6 +112,7 @@ impl Kind for AirplayKind {
             addresses: descriptor.addresses.clone(),
             host: descriptor.properties.get(HOST).cloned(),
             refusal: refusal(&descriptor.properties),
+            leftovers: self.leftovers.clone(),
         };
         let metrics = (self.metrics.clone(), self.metrics.session(descriptor.id.as_str()));
         Box::new(driver::open(&self.runtime, self.options, target, clock, events, metrics, &self.pump))

@@ -9,6 +9,7 @@
 mod answers;
 mod endpoint;
 mod lane;
+mod leftovers;
 mod pump;
 mod ring;
 mod rtsp;
@@ -21,6 +22,7 @@ use antiphon_domain::SpeakerId;
 use antiphon_endpoint::LostReason;
 
 pub use endpoint::open;
+pub use leftovers::Leftovers;
 pub use pump::Pump;
 
 /// Whom a session is with.
@@ -34,4 +36,6 @@ pub struct Target {
     pub host: Option<String>,
     /// Why it will not take us, when that is known beforehand.
     pub refusal: Option<LostReason>,
+    /// Where an earlier session with it may have left its connection.
+    pub leftovers: Leftovers,
 }

@@ -87,6 +87,11 @@ impl Rtsp {
         Ok(Self { stream, parser, uri, instance, session: None, cseq: 0, patience })
     }
 
+    /// The connection itself, when the conversation is over.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Our address and the receiver's.
     pub fn ends(&self) -> io::Result<(SocketAddr, SocketAddr)> {
         Ok((self.stream.local_addr()?, self.stream.peer_addr()?))

@@ -13,7 +13,7 @@ use antiphon_endpoint::{Clock, EndpointEvent, EventSink, LostReason};
 use prometheus::IntGauge;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::driver::Target;
@@ -33,6 +33,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How long Ready waits for the receiver's first time request. Receivers ask at once after SETUP; one that does not
 /// is played to all the same.
 const FIRST_TIMING: Duration = Duration::from_millis(400);
+
+/// How often, and how soon, a receiver that lets our former session go is asked again.
+const LETTING_GO: (u32, Duration) = (10, Duration::from_millis(200));
 
 /// Counts a session as open while it lives.
 pub struct Open(IntGauge);
@@ -69,6 +72,8 @@ struct Running {
     rtsp: Rtsp,
     flushes: watch::Receiver<FlushWish>,
     flushed: watch::Sender<u64>,
+    /// Whether the receiver took our farewell.
+    parted: bool,
     /// Holds the task that answers; dropped, it is aborted.
     _answers: JoinSet<()>,
 }
@@ -87,10 +92,14 @@ impl Session {
             }
         };
         let outcome = match begun {
-            Ok(running) => {
+            Ok(mut running) => {
                 info!(%speaker, "airplay session ready");
                 (self.events)(EndpointEvent::Ready);
-                self.converse(running).await
+                let outcome = self.converse(&mut running).await;
+                if !running.parted {
+                    self.target.leftovers.keep(&speaker, running.rtsp.into_stream());
+                }
+                outcome
             }
             Err(reason) => Err(reason),
         };
@@ -114,9 +123,10 @@ impl Session {
         let mut rtsp =
             Rtsp::new(stream, number, rand::random(), self.options.answer_timeout).map_err(local)?;
         let (us, peer) = rtsp.ends().map_err(local)?;
+        let forsaken = self.target.leftovers.reset(&self.target.speaker);
         rtsp.ask("OPTIONS", &[], None).await?;
         let description = sdp::announce(number, us.ip(), peer.ip());
-        rtsp.ask("ANNOUNCE", &[], Some((sdp::CONTENT_TYPE, &description))).await?;
+        announce(&mut rtsp, &description, forsaken).await?;
 
         // Bound where the conversation runs, so that nothing listens on other interfaces.
         let control = bind(us).map_err(local)?;
@@ -176,11 +186,11 @@ impl Session {
         if self.pump.send(lane).await.is_err() {
             return Err(LostReason::Local("the audio pump has ended".to_owned()));
         }
-        Ok(Running { rtsp, flushes, flushed, _answers: tasks })
+        Ok(Running { rtsp, flushes, flushed, parted: false, _answers: tasks })
     }
 
     /// Until the endpoint is dropped or the receiver fails.
-    async fn converse(&mut self, mut running: Running) -> Result<(), LostReason> {
+    async fn converse(&mut self, running: &mut Running) -> Result<(), LostReason> {
         let rtsp = &mut running.rtsp;
         let mut last = Instant::now();
         loop {
@@ -213,10 +223,23 @@ impl Session {
             }
             last = Instant::now();
         }
-        if timeout(FAREWELL, rtsp.ask("TEARDOWN", &[], None)).await.is_err() {
+        running.parted = matches!(timeout(FAREWELL, rtsp.ask("TEARDOWN", &[], None)).await, Ok(Ok(_)));
+        if !running.parted {
             debug!(speaker = %self.target.speaker, "the receiver did not answer the farewell");
         }
         Ok(())
+    }
+}
+
+/// Asks for the session. A receiver that was `forsaken` by a former one of ours needs a moment to let that go.
+async fn announce(rtsp: &mut Rtsp, description: &str, forsaken: bool) -> Result<(), LostReason> {
+    let (mut times, pause) = LETTING_GO;
+    loop {
+        match rtsp.ask("ANNOUNCE", &[], Some((sdp::CONTENT_TYPE, description))).await {
+            Err(LostReason::Busy) if forsaken && times > 0 => times -= 1,
+            answer => return answer.map(drop),
+        }
+        sleep(pause).await;
     }
 }
 
