@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use antiphon_domain::{HubTime, Volume};
+use antiphon_domain::{Gain, HubTime, Volume};
 use antiphon_endpoint::{Caps, EndpointEvent, LostReason};
 use antiphon_render::{Feed, Output, OutputEvent};
 use tracing::{info, warn};
@@ -44,6 +44,8 @@ pub(super) struct Session {
     number: u64,
     pub(super) output: Output,
     pub(super) caps: Caps,
+    /// The mixer's gain as last set.
+    pub(super) mixer_gain: Option<Gain>,
     ready: bool,
 }
 
@@ -91,7 +93,7 @@ impl Speaker {
         let endpoint = self.kind.open(&self.descriptor, self.parts.clock.clone(), endpoint_sink);
         let caps = endpoint.caps();
         let output = self.parts.renderer.open_output(self.id.clone(), endpoint, output_sink);
-        self.playback.session = Some(Session { number, output, caps, ready: false });
+        self.playback.session = Some(Session { number, output, caps, mixer_gain: None, ready: false });
         if self.playback.first_sound {
             self.playback.first_sound = false;
             self.be_cautious(ctx);
@@ -116,6 +118,12 @@ impl Speaker {
     }
 
     fn lost(&mut self, why: LostReason, ctx: &mut Context<Self>) {
+        // Another trouble is a new one. One that plays for somebody else may be free at any moment, and says so at once:
+        // it is asked at an even pace.
+        let same = |before: &LostReason| std::mem::discriminant(before) == std::mem::discriminant(&why);
+        if why == LostReason::Busy || !self.playback.why.as_ref().is_some_and(same) {
+            self.playback.failures = 0;
+        }
         let wait = why.retry_after().saturating_mul(1 << self.playback.failures.min(8)).min(LONGEST_WAIT);
         warn!(speaker = %self.id, %why, wait_ms = wait.as_millis() as u64, "the endpoint's session is lost");
         self.count_session("lost");
