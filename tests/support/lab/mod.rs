@@ -186,8 +186,9 @@ impl Lab {
     pub fn move_host(&mut self, host: &str, last: u8) -> LabResult<()> {
         let new = Ipv4Addr::new(NET[0], NET[1], NET[2], last);
         let old = self.address(host);
-        run(self.command(host, "ip").args(format!("addr add {new}/24 brd + dev eth0").split(' ')))?;
+        // In this order: with its first address of a network a host loses the further ones too.
         run(self.command(host, "ip").args(format!("addr del {old}/24 dev eth0").split(' ')))?;
+        run(self.command(host, "ip").args(format!("addr add {new}/24 brd + dev eth0").split(' ')))?;
         for route in ["224.0.0.0/4", "default"] {
             run(self.command(host, "ip").args(format!("route replace {route} dev eth0").split(' ')))?;
         }
