@@ -29,6 +29,10 @@ pub struct Member {
     curve: Curve,
     /// Its own mute switch.
     muted: bool,
+    /// The group's mute does not hold for it: it joined, or was unmuted alone, while the group was muted. Until the
+    /// group's switch is used again.
+    #[serde(default)]
+    exempt: bool,
     /// Never heard above this.
     ceiling: Volume,
     /// Whether anybody ever said or heard how loud it is.
@@ -68,8 +72,14 @@ impl Group {
         ceiling: Volume,
     ) -> Self {
         let level = f64::from(volume.unwrap_or(Volume::SAFE).get());
-        let member =
-            Member { speaker, curve: Curve::identity(), muted: false, ceiling, known: volume.is_some() };
+        let member = Member {
+            speaker,
+            curve: Curve::identity(),
+            muted: false,
+            exempt: false,
+            ceiling,
+            known: volume.is_some(),
+        };
         Self { id, name, level, muted: false, members: vec![member] }
     }
 
@@ -103,11 +113,6 @@ impl Group {
         self.position(speaker).is_some_and(|i| self.members[i].known)
     }
 
-    /// The bound on what is heard at `speaker`.
-    pub fn ceiling_of(&self, speaker: &SpeakerId) -> Option<Volume> {
-        self.position(speaker).map(|i| self.members[i].ceiling)
-    }
-
     /// Carries out a command for the whole group; every member whose level changed owes its events.
     pub fn command_group(&mut self, command: LevelCommand) -> Vec<Change> {
         let before = self.levels();
@@ -116,7 +121,7 @@ impl Group {
             LevelCommand::AdjustVolume(step) => {
                 self.level = (self.level + f64::from(step.get())).clamp(0.0, 100.0);
             }
-            LevelCommand::SetMute(muted) => self.muted = muted,
+            LevelCommand::SetMute(muted) => self.switch(muted),
         }
         self.mark_known();
         self.changes(&before, None)
@@ -124,7 +129,12 @@ impl Group {
 
     /// Carries out a command spoken to one member, which the whole group follows.
     /// Empty when `speaker` is no member.
-    pub fn command_speaker(&mut self, speaker: &SpeakerId, command: LevelCommand) -> Vec<Change> {
+    pub fn command_speaker(
+        &mut self,
+        speaker: &SpeakerId,
+        command: LevelCommand,
+        by_directive: bool,
+    ) -> Vec<Change> {
         let Some(i) = self.position(speaker) else { return Vec::new() };
         let before = self.levels();
         match command {
@@ -139,7 +149,7 @@ impl Group {
                 self.unmute(i);
                 self.level = self.adjusted(i, f64::from(step.get()));
             }
-            LevelCommand::SetMute(true) => self.muted = true,
+            LevelCommand::SetMute(true) => self.switch(true),
             LevelCommand::SetMute(false) => {
                 let was_muted = before[i].muted;
                 self.unmute(i);
@@ -150,7 +160,7 @@ impl Group {
             }
         }
         self.mark_known();
-        self.changes(&before, Some((i, command)))
+        self.changes(&before, Some((i, command, by_directive)))
     }
 
     /// Carries out a command for one member alone: its new balance. Nobody else moves.
@@ -163,13 +173,7 @@ impl Group {
             LevelCommand::AdjustVolume(step) => Some(before.volume.stepped(step)),
             LevelCommand::SetMute(muted) => {
                 self.members[i].muted = muted;
-                // Unmuting one member of a muted group would be silent still: the group's switch goes to the others.
-                if !muted && self.muted {
-                    self.muted = false;
-                    for (j, other) in self.members.iter_mut().enumerate() {
-                        other.muted |= j != i;
-                    }
-                }
+                self.members[i].exempt |= !muted && self.muted;
                 (!muted && before.muted && before.volume == Volume::MIN).then_some(Volume::UNMUTE)
             }
         };
@@ -211,12 +215,7 @@ impl Group {
         let i = self.members.len() - 1;
         self.rebalance(i, newcomer.volume);
         // A mute of the group is not put on who joins.
-        if self.muted && !newcomer.muted {
-            self.muted = false;
-            for other in &mut self.members[..i] {
-                other.muted = true;
-            }
-        }
+        self.members[i].exempt = self.muted;
     }
 
     /// Lets a member go, with the level it has; nobody's volume changes.
@@ -235,15 +234,23 @@ impl Group {
     fn level_at(&self, i: usize) -> Level {
         let member = &self.members[i];
         let volume = Volume::nearest(member.curve.at(self.level)).min(member.ceiling);
-        Level { volume, muted: self.muted || member.muted }
+        Level { volume, muted: (self.muted && !member.exempt) || member.muted }
     }
 
     fn levels(&self) -> Vec<Level> {
         (0..self.members.len()).map(|i| self.level_at(i)).collect()
     }
 
+    /// Uses the group's own mute switch; it holds for everybody again.
+    fn switch(&mut self, muted: bool) {
+        self.muted = muted;
+        for member in &mut self.members {
+            member.exempt = false;
+        }
+    }
+
     fn unmute(&mut self, i: usize) {
-        self.muted = false;
+        self.switch(false);
         self.members[i].muted = false;
     }
 
@@ -298,12 +305,14 @@ impl Group {
     }
 
     /// Every member whose level differs from `before`, and the addressed one whatever happened.
-    fn changes(&self, before: &[Level], addressed: Option<(usize, LevelCommand)>) -> Vec<Change> {
+    fn changes(&self, before: &[Level], addressed: Option<(usize, LevelCommand, bool)>) -> Vec<Change> {
         let mut changes = Vec::new();
         for (i, member) in self.members.iter().enumerate() {
             let level = self.level_at(i);
             let report = match addressed {
-                Some((a, command)) if a == i => report_of(command, before[i], level, true),
+                Some((a, command, by_directive)) if a == i => {
+                    report_of(command, before[i], level, by_directive)
+                }
                 _ => report_of_moved(before[i], level),
             };
             if level != before[i] || report != Report::NONE {

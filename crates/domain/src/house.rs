@@ -115,7 +115,9 @@ impl House {
     ) -> Result<FanOut, HouseError> {
         let changes = match target {
             Target::Group(id) => self.group_mut(id)?.command_group(command),
-            Target::SpeakerInGroup(speaker) => self.home_of(speaker)?.command_speaker(speaker, command),
+            Target::SpeakerInGroup(speaker) => {
+                self.home_of(speaker)?.command_speaker(speaker, command, by_directive)
+            }
             Target::SpeakerAlone(speaker) => self.home_of(speaker)?.wish(speaker, command, by_directive),
         };
         Ok(self.fan_out(changes))
