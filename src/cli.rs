@@ -237,6 +237,8 @@ pub(crate) fn wait_for_signal() -> anyhow::Result<()> {
 
 fn check(named: Option<PathBuf>) -> anyhow::Result<()> {
     let config = load(named)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    config.check_endpoints(&crate::kinds::all(&config, runtime.handle(), &prometheus::Registry::new())?)?;
     println!("configuration: fine");
     println!("state:         {}", config.data_dir().display());
     println!("surface:       http://{}", config.http.listen);

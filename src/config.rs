@@ -5,9 +5,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_domain::{Secret, Volume};
+use antiphon_domain::{Secret, SpeakerId, Volume};
+use antiphon_endpoint::Kind;
 use antiphon_link::AvsSettings;
 use serde::Deserialize;
 
@@ -31,7 +33,26 @@ pub struct Config {
     pub speakers: Vec<Speaker>,
     /// Groups to form when the hub has never seen them.
     pub groups: Vec<Group>,
+    #[serde(skip)]
+    source: Source,
 }
+
+/// The file as it was read, to point into it.
+#[derive(Clone, Default)]
+struct Source {
+    file: PathBuf,
+    text: String,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The text may hold tokens.
+        write!(f, "{}", self.file.display())
+    }
+}
+
+/// Where systemd tells a service its state folder is (systemd.exec, StateDirectory=).
+const STATE: &str = "STATE_DIRECTORY";
 
 /// `[http]`
 #[derive(Clone, Debug, Deserialize)]
@@ -173,7 +194,9 @@ impl Config {
                 *relative = folder.join(&*relative);
             }
         };
-        config.data_dir.get_or_insert_with(|| "state".into());
+        if std::env::var_os(STATE).is_none() {
+            config.data_dir.get_or_insert_with(|| "state".into());
+        }
         anchor(&mut config.data_dir);
         anchor(&mut config.avs.ca_file);
         for speaker in &mut config.speakers {
@@ -193,17 +216,39 @@ impl Config {
                 problem: e.message().to_string(),
             }
         })?;
-        config.check().map_err(|(at, problem)| {
-            let line = text.lines().position(|line| sets(line, &at));
-            ConfigError { file: file.into(), line: line.map(|l| l + 1), key: Some(at), problem }
-        })?;
+        let mut config = config;
+        config.source = Source { file: file.into(), text: text.into() };
+        config.check().map_err(|(at, problem)| config.error(at, problem))?;
         Ok(config)
     }
 
-    /// Where the hub remembers things: as configured, else where the service manager says (`STATE_DIRECTORY`, systemd),
-    /// else `state` here.
+    /// What is wrong with a key (or `key = "value"`) of the file.
+    fn error(&self, at: String, problem: String) -> ConfigError {
+        // The last such line: of two alike it is the second that is one too many.
+        let line = self.source.text.lines().collect::<Vec<_>>().iter().rposition(|line| sets(line, &at));
+        ConfigError { file: self.source.file.clone(), line: line.map(|l| l + 1), key: Some(at), problem }
+    }
+
+    /// Checks that some kind knows each configured endpoint.
+    pub(crate) fn check_endpoints(&self, kinds: &[Arc<dyn Kind>]) -> Result<(), ConfigError> {
+        for speaker in &self.speakers {
+            let Some(text) = &speaker.endpoint else { continue };
+            let id = SpeakerId::new(speaker.id.clone());
+            let known = kinds.iter().find_map(|kind| kind.configured(text, &id, &speaker.id));
+            let problem = match known {
+                Some(Ok(_)) => continue,
+                Some(Err(bad)) => format!("expected {}", bad.expected),
+                None => "expected virtual:, virtual:FILE.wav, airplay://HOST:PORT or local:".into(),
+            };
+            return Err(self.error(format!("endpoint = {text:?}"), problem));
+        }
+        Ok(())
+    }
+
+    /// Where the hub remembers things: as configured, else where the service manager says, else `state` beside the file
+    /// (or here, without a file).
     pub fn data_dir(&self) -> PathBuf {
-        let given = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+        let given = || std::env::var_os(STATE).map(PathBuf::from);
         self.data_dir.clone().or_else(given).unwrap_or_else(|| PathBuf::from("state"))
     }
 
@@ -222,6 +267,11 @@ impl Config {
             if let Err(e) = whole.link_config("NONE") {
                 return Err((e.key.to_string(), format!("expected {}", e.expected)));
             }
+        }
+        if !self.http.listen.ip().is_loopback() {
+            let expected = "expected a loopback address such as 127.0.0.1:8780: there is no log-in yet, so nobody \
+                            else may reach the controls";
+            return Err(("listen".into(), expected.into()));
         }
         let mut seen = std::collections::BTreeSet::new();
         for speaker in &self.speakers {

@@ -13,7 +13,9 @@ pub(crate) fn find_speaker(snapshot: &Snapshot, name: &str) -> Result<SpeakerId,
 
 /// The group of that id, or the only one of that name (upper and lower case alike).
 pub(crate) fn find_group(snapshot: &Snapshot, name: &str) -> Result<GroupId, Problem> {
-    find("group", name, snapshot.groups.iter().map(|g| (g.id.as_str(), g.name.as_str()))).map(GroupId::new)
+    // A lone speaker that plays is shown as a group of one; people name the speaker.
+    let formed = snapshot.groups.iter().filter(|g| g.formed || g.id.as_str() == name);
+    find("group", name, formed.map(|g| (g.id.as_str(), g.name.as_str()))).map(GroupId::new)
 }
 
 fn find<'a>(
@@ -55,8 +57,21 @@ pub(crate) fn table(hub: &serde_json::Value) -> String {
         if let Some(why) = s["endpoint"]["why"].as_str() {
             endpoint.push_str(&format!(": {why}"));
         }
+        if let Some(since) = s["endpoint"]["since"].as_u64() {
+            let now =
+                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+            endpoint.push_str(&format!(" for {} s", now.saturating_sub(since)));
+        }
+        if let Some(trouble) = s["trouble"].as_str() {
+            endpoint.push_str(&format!("; the last stream failed: {trouble}"));
+        }
         let group = text(&s["group"]);
-        let group = if group.starts_with("solo:") { String::new() } else { group };
+        let formed = hub["groups"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|g| g["id"] == s["group"] && g["formed"] == true);
+        let group = if formed { group } else { String::new() };
         rows.push([
             text(&s["name"]),
             text(&s["id"]),
@@ -82,7 +97,7 @@ pub(crate) fn table(hub: &serde_json::Value) -> String {
         }
     }
     for g in hub["groups"].as_array().into_iter().flatten() {
-        if !text(&g["id"]).starts_with("solo:") {
+        if g["formed"] == true {
             out.push_str(&format!(
                 "\nGroup {} ({}): volume {}",
                 text(&g["name"]),

@@ -35,6 +35,7 @@ pub(crate) fn build(
         .context("the links could not be prepared")?;
     let mut kinds = kinds::all(config, runtime, &registry).context("metrics of the endpoint kinds")?;
     kinds.extend(more);
+    config.check_endpoints(&kinds)?;
     let parts = Parts {
         clock,
         kinds,

@@ -91,12 +91,26 @@ impl Archive {
         }
     }
 
-    fn flush_house(&mut self) {
-        if let Some(house) = self.house.take()
-            && let Err(e) = self.store.save_document(HOUSE, &house)
-        {
-            error!(error = %e, "groups and levels could not be saved");
+    /// Writes the waiting house; false, and it goes on waiting, when the disk does not take it.
+    fn flush_house(&mut self) -> bool {
+        let Some(house) = self.house.take() else { return true };
+        match self.store.save_document(HOUSE, &house) {
+            Ok(()) => true,
+            Err(e) => {
+                error!(error = %e, "groups and levels could not be saved");
+                self.house = Some(house);
+                false
+            }
         }
+    }
+
+    /// Writes the house a moment later, and again until the disk takes it.
+    fn flush_later(&self, ctx: &mut Context<Self>) {
+        ctx.run_later(DEBOUNCE, |archive, ctx| {
+            if !archive.flush_house() {
+                archive.flush_later(ctx);
+            }
+        });
     }
 }
 
@@ -113,16 +127,16 @@ impl Handler<SaveHouse> for Archive {
 
     fn handle(&mut self, message: SaveHouse, ctx: &mut Self::Context) {
         if self.house.replace(message.0).is_none() {
-            ctx.run_later(DEBOUNCE, |archive, _| archive.flush_house());
+            self.flush_later(ctx);
         }
     }
 }
 
 impl Handler<Settle> for Archive {
-    type Result = ();
+    type Result = bool;
 
-    fn handle(&mut self, _: Settle, _: &mut Self::Context) {
-        self.flush_house();
+    fn handle(&mut self, _: Settle, _: &mut Self::Context) -> bool {
+        self.flush_house()
     }
 }
 

@@ -44,7 +44,7 @@ impl HubHandle {
 
     /// The hub as it is now.
     pub async fn snapshot(&self) -> Result<Snapshot, HubError> {
-        self.hub.send(GetSnapshot).await.map_err(|_| HubError::Ending)
+        Ok(self.hub.send(Look).await.map_err(|_| HubError::Ending)??)
     }
 
     /// Changes loudness: the road that every surface shares with voice.

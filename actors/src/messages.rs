@@ -163,6 +163,11 @@ pub struct Publish(pub Box<SpeakerView>);
 #[rtype(result = "Snapshot")]
 pub struct GetSnapshot;
 
+/// The same by way of the hub, which says when there is nobody to ask.
+#[derive(Clone, Copy, Message)]
+#[rtype(result = "Result<Snapshot, HouseError>")]
+pub struct Look;
+
 /// Gives the house as it is now. To the coordinator, from tests and the archive.
 #[derive(Clone, Copy, Message)]
 #[rtype(result = "House")]
@@ -255,7 +260,7 @@ pub struct SaveHouse(pub House);
 
 /// Write what waits to be saved; answered when it is on disk. To the archive.
 #[derive(Clone, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "bool")]
 pub struct Settle;
 
 /// Save a speaker. To the archive.

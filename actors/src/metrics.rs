@@ -21,6 +21,8 @@ pub struct Metrics {
     pub meter: prometheus::GaugeVec,
     /// Actors made anew after they died or fell silent.
     pub restarts: IntCounterVec,
+    /// Actors that failed too often and were left so.
+    pub failed: IntGaugeVec,
     /// Messages a mailbox refused.
     pub refused: IntCounterVec,
     /// Sessions with endpoints, by how they went.
@@ -72,8 +74,11 @@ impl Metrics {
             &["actor"],
         )?;
         // Shown as 0 from the start: a figure that appears only with trouble cannot be watched.
+        let failed =
+            gauge("antiphon_actors_failed", "Actors that failed too often and were left so", &["actor"])?;
         for actor in ["archive", "coordinator", "discovery", "speaker"] {
             restarts.with_label_values(&[actor]);
+            failed.with_label_values(&[actor]).set(0);
         }
         Ok(Self {
             directive_to_gain: histogram(
@@ -100,6 +105,7 @@ impl Metrics {
             )?,
             meter,
             restarts,
+            failed,
             refused: counter(
                 "antiphon_actors_refused_messages_total",
                 "Messages a mailbox refused",

@@ -8,7 +8,7 @@ use serde::Serialize;
 pub struct Snapshot {
     /// Every speaker, by id.
     pub speakers: Vec<SpeakerView>,
-    /// Every group of two and more that somebody formed, by id.
+    /// Every group that somebody formed, and every lone speaker (as a group of one) that plays, by id.
     pub groups: Vec<GroupView>,
 }
 
@@ -36,6 +36,9 @@ pub struct SpeakerView {
     pub endpoint: EndpointView,
     /// Its link to AVS.
     pub link: LinkView,
+    /// Why the last stream its group was to hear failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Whether content is heard now.
     pub playing: bool,
     /// Loudness of what it just played, dB below full scale, where its kind can tell.
@@ -51,6 +54,9 @@ pub struct EndpointView {
     /// Why, where something is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Unix time in seconds since which it is unreachable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
     /// Where it is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
@@ -89,6 +95,8 @@ pub struct GroupView {
     pub volume: Volume,
     /// The group's own mute switch.
     pub muted: bool,
+    /// Whether somebody formed it; else it is a lone speaker that plays.
+    pub formed: bool,
     /// Its members in the order they joined.
     pub speakers: Vec<SpeakerId>,
     /// What it plays.

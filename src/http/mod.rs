@@ -15,9 +15,12 @@
 //! | `DELETE /api/speakers/{id}` | forgets a speaker |
 //! | `GET /metrics`, `GET /healthz` | for Prometheus; for the service manager |
 //!
+//! Requests that a web page of another origin makes a browser send are refused (`guard`).
+//!
 //! `{id}` is an id or, where only one fits, a name. Errors are problem details (RFC 9457).
 
 mod api;
+mod guard;
 pub(crate) mod health;
 mod metrics;
 mod problem;
@@ -50,6 +53,7 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 pub(crate) fn serve(listener: TcpListener, hub: Hub) -> std::io::Result<Server> {
     let server = HttpServer::new(move || {
         App::new()
+            .wrap_fn(guard::only_from_here)
             .app_data(web::Data::new(hub.clone()))
             .app_data(web::JsonConfig::default().limit(64 * 1024).error_handler(problem::bad_json))
             .configure(api::routes)

@@ -1,6 +1,7 @@
 //! Membership: who joins and leaves. Nobody's volume changes by it, and who goes on hears no gap.
 
 use actix::prelude::*;
+use antiphon_avs::signal::Signal;
 use antiphon_domain::house::HouseError;
 use antiphon_domain::{GroupId, SpeakerId};
 use tracing::info;
@@ -36,6 +37,7 @@ impl Handler<Forget> for Coordinator {
     fn handle(&mut self, message: Forget, _: &mut Self::Context) -> Self::Result {
         self.house.forget(&message.0);
         self.listeners.remove(&message.0);
+        self.contents.disown(&message.0);
         self.parts.metrics.speakers.set(self.listeners.len() as i64);
         self.rehome_contents();
         self.reconcile();
@@ -50,6 +52,9 @@ impl Coordinator {
         self.house.form(id, name, speakers)?;
         // The first speaker brings what it hears, unless others of its old group go on hearing it there.
         if let Some(before) = before.filter(|g| self.house.group(g).is_none()) {
+            if self.contents.current(&before).is_some() {
+                self.end_all(id, None, Signal::ContentTaken);
+            }
             self.contents.rename(&before, id);
         }
         info!(group = %id, speakers = speakers.len(), "group formed");

@@ -34,6 +34,8 @@ pub struct Coordinator {
     listeners: BTreeMap<SpeakerId, Listener>,
     contents: Contents,
     archive: Recipient<SaveHouse>,
+    /// Why what a group was to hear last failed, until something else is played there.
+    trouble: BTreeMap<GroupId, String>,
     /// The house has changed since it was handed to the archive.
     unsaved: bool,
 }
@@ -60,6 +62,7 @@ impl Coordinator {
             listeners: BTreeMap::new(),
             contents: Contents::default(),
             archive,
+            trouble: BTreeMap::new(),
             unsaved: false,
         }
     }
@@ -93,11 +96,11 @@ impl Coordinator {
     }
 
     fn hand_over(&mut self) {
-        if !std::mem::take(&mut self.unsaved) {
+        if !self.unsaved {
             return;
         }
-        // Refusals are counted; the next change saves the whole house again.
-        let _ = post::tell(&self.archive, SaveHouse(self.house.clone()), &self.parts.metrics);
+        // Refused, it is handed over again a moment later.
+        self.unsaved = post::tell(&self.archive, SaveHouse(self.house.clone()), &self.parts.metrics).is_err();
         let formed = self.house.groups().filter(|g| g.members().len() > 1).count();
         self.parts.metrics.groups.set(formed as i64);
     }
@@ -111,6 +114,7 @@ impl Coordinator {
                 if let Some(level) = group.level_of(id) {
                     view.set_level(level, group.is_known(id));
                 }
+                view.trouble = self.trouble.get(&group.id).cloned();
                 view.group = Some(group.id.clone());
             }
             speakers.push(view);
@@ -118,12 +122,13 @@ impl Coordinator {
         let groups = self
             .house
             .groups()
-            .filter(|g| g.members().len() > 1 || self.contents.view(&g.id).is_some())
+            .filter(|g| House::is_formed(&g.id) || self.contents.view(&g.id).is_some())
             .map(|g| GroupView {
                 id: g.id.clone(),
                 name: g.name.clone(),
                 volume: g.volume(),
                 muted: g.muted(),
+                formed: House::is_formed(&g.id),
                 speakers: g.members().iter().map(|m| m.speaker.clone()).collect(),
                 content: self.contents.view(&g.id),
             })
@@ -140,6 +145,7 @@ impl Actor for Coordinator {
         self.contents.news_to(ctx.address().recipient());
         ctx.run_interval(AGAIN, |coordinator, _| {
             coordinator.offer_again();
+            coordinator.reconcile();
             coordinator.hand_over();
         });
     }

@@ -29,6 +29,11 @@ impl Handler<PlayerOrder> for Coordinator {
                     return;
                 };
                 let predecessor = after.and_then(|p| content_of(self, p));
+                if after.is_some() && predecessor.is_none() && self.is_taken(content) {
+                    // What it was to follow lost the group to another's Play while this order was on its way.
+                    self.end(content);
+                    return;
+                }
                 self.play(content, predecessor, asked);
             }
             PlayerCommand::Pause { id } => {
@@ -89,7 +94,10 @@ impl Handler<FeedNews> for Coordinator {
         let (group, asked) = (content.group.clone(), content.asked);
         let news = match message.event {
             FeedEvent::Scheduled { at } => {
-                self.parts.metrics.play_to_due.observe(at.since(asked).as_secs_f64());
+                // One that follows another was asked for long before its turn.
+                if content.state == State::Preparing {
+                    self.parts.metrics.play_to_due.observe(at.since(asked).as_secs_f64());
+                }
                 None
             }
             FeedEvent::Started { at } => {
@@ -126,6 +134,7 @@ impl Handler<FeedNews> for Coordinator {
             FeedEvent::Stopped { offset } => Some(PlayerNews::Stopped { offset }),
             FeedEvent::Failed { error, .. } => {
                 info!(%group, kind = ?error.kind, why = %error.message, "a stream failed");
+                self.trouble.insert(group.clone(), error.message.clone());
                 Some(PlayerNews::Failed(error))
             }
             other => {
@@ -164,6 +173,17 @@ impl Coordinator {
         else {
             return;
         };
+        // Its speaker may be with others now than when it was prepared; what follows another stays with it.
+        let home = match (predecessor.and_then(|p| self.contents.get_mut(p)), &owner) {
+            (Some(before), _) => Some(before.group.clone()),
+            (None, Owner::Device(speaker, _)) => self.house.group_of(speaker).map(|g| g.id.clone()),
+            (None, Owner::Person) => None,
+        };
+        let group = home.unwrap_or(group);
+        if let Some(c) = self.contents.get_mut(content) {
+            c.group = group.clone();
+        }
+        self.trouble.remove(&group);
         self.end_all(&group, Some(&owner), Signal::ContentTaken);
         if let Some(before) = predecessor.and_then(|p| self.contents.get_mut(p)).map(|c| c.feed.clone()) {
             if let Some(c) = self.contents.get_mut(content) {
@@ -184,7 +204,7 @@ impl Coordinator {
     }
 
     /// Ends every content of a group but those of `sparing`'s device; their owners are told why.
-    fn end_all(&mut self, group: &GroupId, sparing: Option<&Owner>, why: Signal) {
+    pub(super) fn end_all(&mut self, group: &GroupId, sparing: Option<&Owner>, why: Signal) {
         let same = |a: &Owner, b: &Owner| match (a, b) {
             (Owner::Device(a, _), Owner::Device(b, _)) => a == b,
             _ => false,
@@ -207,6 +227,18 @@ impl Coordinator {
         }
         for speaker in owners {
             self.tell_speaker(&speaker, Tell(why.clone()));
+        }
+    }
+
+    /// Whether the group of a prepared content hears somebody else's now.
+    fn is_taken(&mut self, content: u64) -> bool {
+        let Some((group, owner)) = self.contents.get_mut(content).map(|c| (c.group.clone(), c.owner.clone()))
+        else {
+            return false;
+        };
+        match (self.contents.current(&group).map(|(_, c)| &c.owner), &owner) {
+            (Some(Owner::Device(now, _)), Owner::Device(own, _)) => now != own,
+            (now, _) => now.is_some(),
         }
     }
 

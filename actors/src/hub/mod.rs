@@ -34,6 +34,8 @@ use watch::{Verdict, Watch};
 const MAILBOX: usize = 4096;
 /// How often children are looked after.
 const LOOK: Duration = Duration::from_secs(1);
+/// A look that comes so late was held up itself.
+const LATE: Duration = Duration::from_secs(4);
 
 /// The actor.
 pub struct Hub {
@@ -46,6 +48,10 @@ pub struct Hub {
     finder_watch: Watch,
     speakers: BTreeMap<SpeakerId, Child>,
     remembered: Vec<Descriptor>,
+    /// When children were last looked after.
+    looked: HubTime,
+    /// The hub is ending: who dies now may rest.
+    closing: bool,
 }
 
 struct Child {
@@ -79,6 +85,8 @@ impl Hub {
                 finder_watch: Watch::new(now),
                 speakers: BTreeMap::new(),
                 remembered,
+                looked: now,
+                closing: false,
             }
         });
         Ok(HubHandle::new(hub))
@@ -155,6 +163,7 @@ impl Hub {
     fn count(&self, actor: &str, verdict: Verdict) {
         if verdict == Verdict::GiveUp {
             error!(actor, "failed too often; it is left as it is. restart the hub after mending the cause");
+            self.parts.metrics.failed.with_label_values(&[actor]).inc();
         } else {
             warn!(actor, "dead or silent; made anew");
             self.parts.metrics.restarts.with_label_values(&[actor]).inc();
@@ -162,7 +171,15 @@ impl Hub {
     }
 
     fn look_after(&mut self, ctx: &mut Context<Self>) {
+        if self.closing {
+            return;
+        }
         let now = self.parts.now();
+        if now.since(self.looked) > LATE {
+            // It was us who stood still: nobody could have answered.
+            self.pardon(now);
+        }
+        self.looked = now;
         self.look_after_archive(now, ctx);
         match self.finder_watch.judge(self.finder.connected(), now) {
             Verdict::Fine => {}
@@ -187,7 +204,21 @@ impl Hub {
         self.ask(ctx);
     }
 
+    /// Counts everybody as seen just now.
+    fn pardon(&mut self, now: HubTime) {
+        self.archive_watch.seen = now;
+        self.coordinator_watch.seen = now;
+        self.finder_watch.seen = now;
+        for child in self.speakers.values_mut() {
+            child.watch.seen = now;
+        }
+    }
+
     fn look_after_archive(&mut self, now: HubTime, ctx: &mut Context<Self>) {
+        // One that waits for its disk is silent and not dead; a second one beside it would not help.
+        if self.archive.connected() {
+            self.archive_watch.seen = now;
+        }
         let verdict = self.archive_watch.judge(self.archive.connected(), now);
         if verdict == Verdict::Fine {
             return;
@@ -213,6 +244,8 @@ impl Hub {
         ctx.wait(recall.into_actor(self).map(|house, hub, _| {
             let house: House = house.unwrap_or_default();
             let archive = hub.archive.clone().recipient();
+            // One that is only silent must not go on beside the new one.
+            let _ = post::tell_addr(&hub.coordinator, Close, &hub.parts.metrics);
             hub.coordinator = Coordinator::new(hub.parts.clone(), house, archive).start();
             for child in hub.speakers.values() {
                 if post::tell_addr(&child.addr, Meet(hub.roads()), &hub.parts.metrics).is_err() {
@@ -338,6 +371,7 @@ impl Handler<Close> for Hub {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, message: Close, _: &mut Self::Context) -> Self::Result {
+        self.closing = true;
         let speakers: Vec<_> = self.speakers.values().map(|c| c.addr.send(message)).collect();
         let (finder, coordinator) = (self.finder.send(message), self.coordinator.send(message));
         let archive = self.archive.clone();

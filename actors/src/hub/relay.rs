@@ -41,12 +41,12 @@ impl Handler<Forget> for Hub {
     }
 }
 
-impl Handler<GetSnapshot> for Hub {
-    type Result = ResponseFuture<Snapshot>;
+impl Handler<Look> for Hub {
+    type Result = ResponseFuture<Result<Snapshot, HouseError>>;
 
-    fn handle(&mut self, message: GetSnapshot, _: &mut Self::Context) -> Self::Result {
-        let answer = self.coordinator.send(message);
-        Box::pin(async move { answer.await.unwrap_or_default() })
+    fn handle(&mut self, _: Look, _: &mut Self::Context) -> Self::Result {
+        let answer = self.coordinator.send(GetSnapshot);
+        Box::pin(async move { answer.await.map_err(|_| gone()) })
     }
 }
 
@@ -107,7 +107,13 @@ impl Hub {
         let archive = self.archive.clone();
         Box::pin(async move {
             answer.await?;
-            archive.send(Settle).await.map_err(|_| gone())
+            match archive.send(Settle).await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(HouseError::NotNow(
+                    "it is done but could not be written to disk; look at the hub's log".into(),
+                )),
+                Err(_) => Err(gone()),
+            }
         })
     }
 }

@@ -60,14 +60,17 @@ impl Speaker {
 
     /// Puts the level, or the cautious part of it, where it is heard.
     pub(super) fn set_gain(&mut self) {
-        let Some(session) = &self.playback.session else { return };
+        let Some(session) = &mut self.playback.session else { return };
         let cautious = self.playback.cautious_at.unwrap_or(Volume::MAX);
         let level = Level { volume: self.level.volume.min(cautious), muted: self.level.muted };
         let placement = place(level, self.settings.ceiling, session.caps.own_volume);
         if let Some(level) = placement.receiver {
             session.output.control(Control::Level(level));
         }
-        session.output.set_mixer_gain(placement.mixer, RAMP);
+        // Where the receiver has the volume, the mixer's gain stays: the render thread need not hear of it again.
+        if session.mixer_gain.replace(placement.mixer) != Some(placement.mixer) {
+            session.output.set_mixer_gain(placement.mixer, RAMP);
+        }
     }
 
     /// A first sound is coming: begin at a safe level and climb to the wished one.

@@ -32,6 +32,10 @@ impl Speaker {
         let metrics = self.parts.metrics.clone();
         let id = self.id.clone();
         let sink: Sink = Arc::new(move |event| {
+            // No interface takes attachments yet; they must not push directives out of the mailbox.
+            if matches!(event, LinkEvent::Attachment { .. } | LinkEvent::AttachmentEnded { .. }) {
+                return;
+            }
             // A speaker that has ended needs no news.
             if post::tell(&news, LinkNews(event), &metrics) == Err(post::Refused::Full) {
                 warn!(speaker = %id, "news of the link was refused by the speaker");
@@ -184,6 +188,9 @@ impl Handler<StartLogin> for Speaker {
 
     fn handle(&mut self, _: StartLogin, _: &mut Self::Context) -> Self::Result {
         match &self.link {
+            Some(_) if self.view.link.state == "connected" => {
+                Err(HouseError::NotNow("it is linked already".into()))
+            }
             Some(link) => link.login().map_err(|_| HouseError::NotNow("its link is busy; try again".into())),
             None => {
                 let why = self.settings.link.as_ref().err().cloned();

@@ -89,6 +89,7 @@ impl Speaker {
             group: None,
             endpoint: EndpointView::default(),
             link: LinkView { state: "off", why: settings.link.as_ref().err().cloned(), login: None },
+            trouble: None,
             playing: false,
             level_dbfs: None,
         };
@@ -197,7 +198,7 @@ impl Actor for Speaker {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(256);
+        ctx.set_mailbox_capacity(1024);
         self.show_endpoint();
         self.show_info();
         self.enlist(ctx);
@@ -247,7 +248,8 @@ impl Handler<Meet> for Speaker {
         self.roads = message.0;
         // A new coordinator counts from the archived version, which may be older than the last one seen here.
         self.version = 0;
-        // Its contents are new ones too: the old one's streams ended with it.
+        // Its contents are new ones too: the old one's streams end with it.
+        self.listen(Listen::Nothing, ctx);
         self.drive(DeviceInput::Signal(Signal::ContentStopped), ctx);
         self.enlist(ctx);
         self.publish();

@@ -1,7 +1,7 @@
 //! A speaker's endpoint: opened when there is something to hear, retried while there is, closed when idle.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
 use antiphon_domain::{Gain, HubTime, Volume};
@@ -16,6 +16,8 @@ use crate::snapshot::EndpointView;
 
 /// How long a session is kept open after the last sound, so that the next Play is heard at once.
 const IDLE: Duration = Duration::from_secs(20);
+/// A session that lived so long is sound: the next failure is a first one.
+const SOUND: Duration = Duration::from_secs(5);
 /// Retries wait at most this long.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -109,6 +111,7 @@ impl Speaker {
 
     fn close_session(&mut self) {
         self.playback.session = None;
+        self.playback.cautious_at = None;
         self.view.playing = false;
         self.view.level_dbfs = None;
         self.parts.metrics.meter.with_label_values(&[self.id.as_str()]).set(-120.0);
@@ -121,7 +124,7 @@ impl Speaker {
         // Another trouble is a new one. One that plays for somebody else may be free at any moment, and says so at once:
         // it is asked at an even pace.
         let same = |before: &LostReason| std::mem::discriminant(before) == std::mem::discriminant(&why);
-        if why == LostReason::Busy || !self.playback.why.as_ref().is_some_and(same) {
+        if why == LostReason::Busy || self.playback.why.as_ref().is_some_and(|before| !same(before)) {
             self.playback.failures = 0;
         }
         let wait = why.retry_after().saturating_mul(1 << self.playback.failures.min(8)).min(LONGEST_WAIT);
@@ -159,17 +162,18 @@ impl Speaker {
             None if self.playback.present => "present",
             None => "unreachable",
         };
-        let why = match (&self.playback.why, self.playback.unreachable_since) {
-            (Some(why), _) => Some(why.to_string()),
-            (None, Some(since)) if !self.playback.present => {
-                let ago = self.parts.now().since(since).as_secs();
-                Some(format!("not found since {ago} s ago"))
-            }
-            (None, None) if !self.playback.present => Some("not found since the hub started".into()),
-            _ => None,
+        let why = match &self.playback.why {
+            Some(why) => Some(why.to_string()),
+            None if !self.playback.present => Some("not found on the network".into()),
+            None => None,
         };
+        let since = self.playback.unreachable_since.filter(|_| !self.playback.present).map(|since| {
+            let ago = self.parts.now().since(since);
+            let wall = SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
+            wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+        });
         let address = self.descriptor.addresses.first().map(ToString::to_string);
-        self.view.endpoint = EndpointView { state, why, address };
+        self.view.endpoint = EndpointView { state, why, since, address };
         for known in ["ready", "connecting", "retrying", "present", "unreachable"] {
             let labels = [self.id.as_str(), self.kind.name(), known];
             self.parts.metrics.endpoint_state.with_label_values(&labels).set(i64::from(known == state));
@@ -181,10 +185,17 @@ impl Handler<Listen> for Speaker {
     type Result = ();
 
     fn handle(&mut self, message: Listen, ctx: &mut Self::Context) {
+        self.listen(message, ctx);
+    }
+}
+
+impl Speaker {
+    /// Hears this from now on.
+    pub(super) fn listen(&mut self, what: Listen, ctx: &mut Context<Self>) {
         if let Some(idle) = self.playback.idle.take() {
             ctx.cancel_future(idle);
         }
-        match message {
+        match what {
             Listen::To(feed) => {
                 if let Some(session) = &self.playback.session {
                     session.output.attach(&feed);
@@ -195,6 +206,7 @@ impl Handler<Listen> for Speaker {
             Listen::Follow(feed) => self.playback.wanted = Some(feed),
             Listen::Nothing => {
                 self.playback.wanted = None;
+                self.playback.why = None;
                 // Nothing to hear: nothing to retry, and no trouble to show.
                 if let Some(retry) = self.playback.retry.take() {
                     ctx.cancel_future(retry);
@@ -206,6 +218,8 @@ impl Handler<Listen> for Speaker {
                     speaker.playback.idle = None;
                     speaker.close_session();
                 }));
+                self.show_endpoint();
+                self.publish();
             }
         }
     }
@@ -222,8 +236,14 @@ impl Handler<EndpointNews> for Speaker {
         match message.event {
             EndpointEvent::Ready => {
                 session.ready = true;
-                self.playback.failures = 0;
+                let number = session.number;
                 self.playback.why = None;
+                // One that accepts and hangs up at once has not recovered.
+                ctx.run_later(SOUND, move |speaker, _| {
+                    if speaker.playback.session.as_ref().is_some_and(|s| s.number == number) {
+                        speaker.playback.failures = 0;
+                    }
+                });
                 info!(speaker = %self.id, kind = self.kind.name(), "endpoint ready");
                 self.count_session("ready");
                 self.show_endpoint();
@@ -245,7 +265,7 @@ impl Handler<EndpointNews> for Speaker {
 impl Speaker {
     /// Somebody turned the knob at the device: its new balance. An echo of our own command is not a change (law 6).
     fn turned(&mut self, volume: Volume) {
-        if volume == self.level.volume {
+        if volume == self.level.volume || self.playback.cautious_at == Some(volume) {
             return;
         }
         let change = crate::messages::ChangeLevel {
@@ -295,6 +315,9 @@ impl Handler<Whereabouts> for Speaker {
                 self.playback.present = true;
                 self.playback.unreachable_since = None;
                 self.playback.failures = 0;
+                if self.playback.wanted.is_none() {
+                    self.playback.why = None;
+                }
                 if moved && self.playback.session.as_ref().is_some_and(|s| !s.ready) {
                     // It was being called at an address it has left.
                     self.playback.session = None;

@@ -192,6 +192,11 @@ impl House {
         GroupId::new(format!("{ALONE}{speaker}"))
     }
 
+    /// Whether a group was formed by somebody, and is not just a lone speaker.
+    pub fn is_formed(group: &GroupId) -> bool {
+        !group.as_str().starts_with(ALONE)
+    }
+
     /// Takes a speaker out of where it is; a group nobody is in any more is gone.
     fn detach(&mut self, speaker: &SpeakerId) -> Result<Leaving, HouseError> {
         let nobody = || HouseError::NoSpeaker(speaker.as_str().into());

@@ -150,6 +150,10 @@ pub(super) fn play(directive: &Directive) -> Result<Play, Refusal> {
             PlayerSource::Attachment { stream: directive.stream, content_id: content_id.into(), offset, end }
         }
         None => {
+            // "HTTP and HTTPS both occur" (Recommended Media Support); a file of this machine is nobody's to name.
+            if !stream.url.starts_with("https://") && !stream.url.starts_with("http://") {
+                return Err(Refusal::unexpected("a stream's url begins with http://, https:// or cid:"));
+            }
             let headers = stream.http_headers.map(headers).unwrap_or_default();
             PlayerSource::Media(Media { url: stream.url.clone(), offset, end, headers })
         }
