@@ -266,8 +266,7 @@ fn a_speaker_is_linked_by_a_code() {
         .with("[avs.timers]\npoll_least_s = 0.2")
         .with_simulator(|o| o.code_interval = std::time::Duration::from_secs(1))
         .start_unlinked();
-    let shown =
-        hub.wait_picture("it needs a login", |_| hub.speaker("kitchen")["link"]["state"] == "needs_login");
+    let shown = hub.wait_picture("it needs a login", |p| p["speakers"][0]["link"]["state"] == "needs_login");
     assert!(shown["speakers"][0]["link"]["why"].as_str().unwrap().contains("antiphon link"));
     let mut program = hub.antiphon(&["link", "kitchen"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(program.stdout.take().unwrap()).lines();

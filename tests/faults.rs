@@ -253,7 +253,7 @@ fn a_revoked_login_is_shown_and_music_goes_on() {
     hub.simulator().inject("kitchen", &Fault::Revoke).unwrap();
     hub.simulator().inject("kitchen", &Fault::TcpReset).unwrap();
     let picture =
-        hub.wait_picture("it needs a login", |_| hub.speaker("kitchen")["link"]["state"] == "needs_login");
+        hub.wait_picture("it needs a login", |p| p["speakers"][0]["link"]["state"] == "needs_login");
     let why = &picture["speakers"][0]["link"]["why"];
     assert!(why.as_str().is_some_and(|w| w.contains("antiphon link")), "{picture:#}");
     let refused = hub.simulator().counts("kitchen").refused_refreshes;
