@@ -8,6 +8,7 @@
 //!   hub's mixer goes the same road, as the command behind this one.
 //! - A VolumeChanged is received when its whole metadata part has arrived at the simulator; 64 of them cross 64
 //!   connections. The simulator, in this process, judges each strictly, on the same processors.
+//! - Where it is permitted, all of it runs at the least real-time priority ([`support::undisturbed`]).
 //! - Between rounds a pause of varying length passes, so that rounds meet the render thread's ticks everywhere.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on says where")]
 
@@ -16,8 +17,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use antiphon::config::Config;
@@ -40,7 +40,10 @@ fn main() {
     if support::only_tried() {
         return;
     }
-    for size in [1, 8, 64] {
+    support::undisturbed();
+    // `cargo bench --bench volume -- 64` is that group alone.
+    let asked: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    for size in if asked.is_empty() { vec![1, 8, 64] } else { asked } {
         measure(size);
     }
 }
@@ -52,19 +55,20 @@ fn measure(size: usize) {
     let speakers: Vec<_> = ids.iter().map(|id| (id.clone(), "probe:".to_owned())).collect();
     let config = alexa.config("hub", &speakers, &[("all", &ids)]);
     let config = Config::parse(&config, Path::new("bench.toml")).unwrap();
-    let (kind, seen) = Probe::new();
-    let hub = antiphon::start_with(&config, vec![Arc::clone(&kind) as Arc<dyn Kind>]).unwrap();
+    let kind = Probe::default();
+    let notes = Arc::clone(&kind.notes);
+    let hub = antiphon::start_with(&config, vec![Arc::new(kind)]).unwrap();
     alexa.connected(&ids);
 
     let labels = format!("group=\"{size}\"");
     let mut due = Vec::new();
     // The first opens the sessions and is not counted.
     for round in 0..=PLAY_ROUNDS {
-        kind.first.store(true, Ordering::Relaxed);
+        notes.begin();
         let mark = alexa.simulator.mark(&ids[0]);
         let sent = alexa.play(&ids[0], TRACK, &format!("track {round}"));
-        let first = seen.first();
         alexa.event(&ids[0], mark, "AudioPlayer", "PlaybackStarted");
+        let first = notes.noted().first.expect("a first block");
         if round > 0 {
             due.push(first.saturating_duration_since(sent));
         }
@@ -78,12 +82,13 @@ fn measure(size: usize) {
     let (mut gains, mut events) = (Vec::new(), Vec::new());
     for round in 0..VOLUME_ROUNDS {
         let volume = i64::from(10 + round * 37 % 80);
+        notes.begin();
         let marks: Vec<u64> = ids.iter().map(|id| alexa.simulator.mark(id)).collect();
         let spoken_to = &ids[round as usize % size];
         let sent = alexa.send(spoken_to, "Speaker", "SetVolume", json!({ "volume": volume }));
-        let gain = seen.all_at(&ids, volume);
         let event =
             ids.iter().zip(marks).map(|(id, mark)| alexa.event(id, mark, "Speaker", "VolumeChanged")).max();
+        let gain = notes.all_at(&ids, volume);
         // The first rounds warm up.
         if round >= 10 {
             gains.push(gain.saturating_duration_since(sent));
@@ -97,50 +102,54 @@ fn measure(size: usize) {
     alexa.stop();
 }
 
-/// What an endpoint noted.
-enum Noted {
-    Level(SpeakerId, Volume, Instant),
-    /// The first block since asked: when it is due.
-    First(Instant),
+/// What the endpoints note. Nobody waits for it: a bench that is woken at every gain would be in the way of the next.
+#[derive(Default)]
+struct Notes {
+    /// Set: the next block is the first.
+    awaiting: AtomicBool,
+    noted: Mutex<Noted>,
 }
 
-struct Seen(Receiver<Noted>);
+#[derive(Default)]
+struct Noted {
+    /// When the first block is due.
+    first: Option<Instant>,
+    levels: Vec<(SpeakerId, Volume, Instant)>,
+}
 
-impl Seen {
-    fn first(&self) -> Instant {
-        loop {
-            if let Noted::First(due) = self.0.recv_timeout(PATIENCE).expect("no sound comes") {
-                return due;
-            }
-        }
+impl Notes {
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap()
+    }
+
+    /// Forgets all, and takes the next block for the first.
+    fn begin(&self) {
+        *self.noted() = Noted::default();
+        self.awaiting.store(true, Ordering::Relaxed);
     }
 
     /// When the last of them was told this volume.
     fn all_at(&self, ids: &[String], volume: i64) -> Instant {
-        let mut told = BTreeMap::new();
-        while told.len() < ids.len() {
-            if let Noted::Level(id, to, at) = self.0.recv_timeout(PATIENCE).expect("a gain is not set")
-                && i64::from(to.get()) == volume
-            {
-                told.entry(id).or_insert(at);
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            let mut told = BTreeMap::new();
+            for (id, _, at) in self.noted().levels.iter().filter(|(_, to, _)| i64::from(to.get()) == volume) {
+                told.entry(id.clone()).or_insert(*at);
             }
+            if told.len() == ids.len() {
+                return told.into_values().max().unwrap();
+            }
+            // The events are there already: so are the gains, or they are very late.
+            assert!(Instant::now() < limit, "a gain was not set");
+            std::thread::sleep(Duration::from_millis(1));
         }
-        told.into_values().max().unwrap()
     }
 }
 
 /// The kind `probe:`, whose endpoints only note.
+#[derive(Default)]
 struct Probe {
-    tell: Mutex<Sender<Noted>>,
-    /// Set: the next block is the first.
-    first: Arc<AtomicBool>,
-}
-
-impl Probe {
-    fn new() -> (Arc<Self>, Seen) {
-        let (tell, seen) = channel();
-        (Arc::new(Self { tell: Mutex::new(tell), first: Arc::default() }), Seen(seen))
-    }
+    notes: Arc<Notes>,
 }
 
 impl Kind for Probe {
@@ -169,16 +178,14 @@ impl Kind for Probe {
 
     fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
         events(EndpointEvent::Ready);
-        let tell = self.tell.lock().unwrap().clone();
-        Box::new(Session { id: descriptor.id.clone(), clock, tell, first: Arc::clone(&self.first) })
+        Box::new(Session { id: descriptor.id.clone(), clock, notes: Arc::clone(&self.notes) })
     }
 }
 
 struct Session {
     id: SpeakerId,
     clock: Arc<dyn Clock>,
-    tell: Sender<Noted>,
-    first: Arc<AtomicBool>,
+    notes: Arc<Notes>,
 }
 
 impl Endpoint for Session {
@@ -187,9 +194,9 @@ impl Endpoint for Session {
     }
 
     fn play(&mut self, block: &Block) {
-        if self.first.load(Ordering::Relaxed) && self.first.swap(false, Ordering::Relaxed) {
+        if self.notes.awaiting.load(Ordering::Relaxed) && self.notes.awaiting.swap(false, Ordering::Relaxed) {
             let ahead = block.due.since(self.clock.now());
-            let _ = self.tell.send(Noted::First(Instant::now() + ahead));
+            self.notes.noted().first = Some(Instant::now() + ahead);
         }
     }
 
@@ -198,6 +205,6 @@ impl Endpoint for Session {
     fn control(&mut self, control: Control) {
         let Control::Level(level) = control;
         let at = Instant::now();
-        let _ = self.tell.send(Noted::Level(self.id.clone(), level.volume, at));
+        self.notes.noted().levels.push((self.id.clone(), level.volume, at));
     }
 }

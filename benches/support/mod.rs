@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 use antiphon_simulator::{Options, Outgoing, Simulator};
 use serde_json::json;
 use tempfile::TempDir;
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
 use tokio::runtime::Runtime;
 
 /// How long a bench waits for what should come.
@@ -24,6 +28,17 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Whether the program was started to be tried, not to measure: `cargo test --benches` does that.
 pub fn only_tried() -> bool {
     std::env::args().any(|argument| argument == "--test")
+}
+
+/// Lets this thread, and all that it starts, go before other programs, so that latencies are those of the hub and not of
+/// whatever else this machine does. Without permission (root, or a limit on real-time priority) it says so.
+pub fn undisturbed() {
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+    // The least of them: the hub's own render thread stays before the others.
+    let priority = ThreadPriority::Crossplatform(1u8.try_into().unwrap());
+    if set_thread_priority_and_policy(thread_native_id(), priority, policy).is_err() {
+        eprintln!("bench: without permission for real-time priority, other programs disturb the latencies");
+    }
 }
 
 /// Prints a figure. `labels` as Prometheus writes them, without braces; may be empty.
@@ -161,7 +176,7 @@ impl HubProcess {
             .args(["run", "--config"])
             .arg(&file)
             .env("NOTIFY_SOCKET", &socket)
-            .env("RUST_LOG", "error")
+            .env("ANTIPHON_LOG", "error")
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
