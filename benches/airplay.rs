@@ -15,7 +15,7 @@ use std::time::Duration;
 use support::{Alexa, HubProcess, figure};
 
 const TRACK: &str = "tone-440-120s.mp3";
-const WATCH: Duration = Duration::from_secs(20);
+const WATCH: Duration = Duration::from_secs(15);
 const MORE: usize = 8;
 
 fn main() {

@@ -13,10 +13,11 @@ mod support;
 
 use std::time::Duration;
 
-use support::analysis::tone_level;
+use support::analysis::total_level;
 use support::lab::rack::RATE;
 use support::lab::recording::Recorder;
-use support::rooms::{NAMES, Rooms, TONE};
+use support::patience::wait_for;
+use support::rooms::{NAMES, Rooms};
 
 const CHANGES: usize = 16;
 /// After so long a change is through, whatever the machine does.
@@ -37,7 +38,10 @@ fn main() {
     rooms.say(names[0], &format!("play {}", rooms.track()));
     rooms.wait_until_playing(names).expect("they play");
     rooms.say(names[0], "set volume to 70 percent");
-    hear(&mut recorder);
+    // Both sound, and the caution of a first sound is over.
+    let sounding =
+        wait_for(bench::PATIENCE, || hear(&mut recorder).iter().all(|level| *level > -40.0).then_some(()));
+    sounding.expect("both are heard");
     let mut taken = Vec::new();
     for turn in 0..CHANGES {
         let percent = if turn % 2 == 0 { 40 } else { 70 };
@@ -52,21 +56,21 @@ fn main() {
     assert_eq!(rooms.violations(), "");
 }
 
-/// Lets a change pass; how loud the tone is then on each output, in dBFS.
+/// Lets a change pass; how loud each output is then, in dBFS. Its left channel holds a steady tone alone.
 fn hear(recorder: &mut Recorder) -> [f64; 2] {
     std::thread::sleep(SETTLED);
     let here = recorder.frames();
     recorder.wait_for_frames(here + RATE as usize / 4).expect("record");
     let heard = recorder.since(here);
-    [1, 2].map(|output| tone_level(heard.output(output), RATE, TONE))
+    [1, 2].map(|output| total_level(heard.output(output)))
 }
 
-/// When the tone has this level to 1 dB.
+/// When it has this level to 1 dB.
 fn changed(sound: &[f32], level: f64) -> Option<Duration> {
     let step = RATE as usize / 200;
     let window = 2 * step;
     let at = (0..sound.len().saturating_sub(window))
         .step_by(step)
-        .find(|at| (tone_level(&sound[*at..at + window], RATE, TONE) - level).abs() < 1.0)?;
+        .find(|at| (total_level(&sound[*at..at + window]) - level).abs() < 1.0)?;
     Some(Duration::from_secs_f64((at + window) as f64 / f64::from(RATE)))
 }
