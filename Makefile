@@ -63,5 +63,7 @@ bench: setup-test
 
 # No sanitizer: our code has no unsafe block, so panics and time are what is hunted, and a stable compiler does.
 fuzz: setup-fuzz
-	@for target in $$($(CARGO) fuzz list --fuzz-dir crates/fuzz); do echo "== $$target"; \
-	  $(CARGO) fuzz run --fuzz-dir crates/fuzz --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS); done
+	@cd crates/fuzz && for target in $$($(CARGO) fuzz list --fuzz-dir .); do \
+	  echo "== $$target"; mkdir -p corpus/$$target; \
+	  $(CARGO) fuzz run --fuzz-dir . --sanitizer none $$target corpus/$$target seeds/$$target \
+	    -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10; done
