@@ -122,7 +122,9 @@ fn wrong_settings_are_told_with_file_line_key_and_what_was_expected() {
         (format!("{avs}region = \"mars\"\n"), 4, "region", "na"),
         (format!("{avs}gateway = \"example.org\"\n"), 4, "gateway", "https://"),
         ("[[speakers]]\nid = \"k\"\nceiling = 101\n".into(), 3, "ceiling", "0 to 100"),
-        ("[[speakers]]\nid = \"k\"\n[[speakers]]\nid = \"k\"\n".into(), 2, "id", "no other speaker"),
+        ("[[speakers]]\nid = \"k\"\n[[speakers]]\nid = \"k\"\n".into(), 4, "id", "no other speaker"),
+        ("[[speakers]]\nid = \"k\"\nendpoint = \"blutooth:x\"\n".into(), 3, "endpoint", "virtual:"),
+        ("[http]\nlisten = \"0.0.0.0:8780\"\n".into(), 2, "listen", "loopback"),
         (
             "[[speakers]]\nid = \"k\"\nserial_number = \"a-b\"\n".into(),
             3,

@@ -347,13 +347,13 @@ fn a_storm_from_all_sides_ends_in_one_truth() {
     });
     // Each has told Alexa last what is so, and what is so is what the hub shows.
     hub.say("a", "set volume to 5");
-    support::patience::eventually("Alexa and the hub agree", support::hub::PATIENCE, || {
+    let told = || ids.map(|id| hub.simulator().device(id).map(|d| (d.volume, d.muted)));
+    let agreed = support::patience::wait_for(support::hub::PATIENCE, || {
         let levels = levels(&hub);
-        ids.iter().all(|id| {
-            let device = hub.simulator().device(id).unwrap();
-            (device.volume, device.muted) == (Some(levels[*id].0), Some(levels[*id].1)) && levels["a"].0 == 50
-        })
+        let shown = ids.map(|id| Some((Some(levels[id].0), Some(levels[id].1))));
+        (told() == shown && levels["a"].0 == 50).then_some(())
     });
+    assert!(agreed.is_some(), "Alexa was told {:?}, the hub shows {:?}", told(), levels(&hub));
     hub.assert_no_violations();
 }
 

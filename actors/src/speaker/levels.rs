@@ -36,8 +36,16 @@ impl Handler<ApplyLevel> for Speaker {
         self.set_gain();
         let set = self.parts.now();
         // The event can wait a turn of the actors' thread: first every member of the group is as loud as it should be.
-        let turn = tokio::task::yield_now().into_actor(self);
-        ctx.spawn(turn.map(move |(), speaker, ctx| speaker.report_level(&message, set, ctx)));
+        // One future reports all that waits: several would not keep their order.
+        self.unreported.push_back((message, set));
+        if self.unreported.len() == 1 {
+            let turn = tokio::task::yield_now().into_actor(self);
+            ctx.spawn(turn.map(|(), speaker, ctx| {
+                while let Some((message, set)) = speaker.unreported.pop_front() {
+                    speaker.report_level(&message, set, ctx);
+                }
+            }));
+        }
     }
 }
 

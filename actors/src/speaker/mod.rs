@@ -8,7 +8,7 @@ mod link;
 mod playback;
 mod wake;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use actix::prelude::*;
@@ -46,6 +46,8 @@ pub struct Speaker {
     stored: BTreeMap<String, serde_json::Value>,
     level: Level,
     version: u64,
+    /// Levels in force, with the moment they were set, that Alexa and the surfaces are not told of yet.
+    unreported: VecDeque<(ApplyLevel, HubTime)>,
     playback: Playback,
     /// When the directive being handled was received.
     received: Option<HubTime>,
@@ -109,6 +111,7 @@ impl Speaker {
             stored: BTreeMap::new(),
             level,
             version: 0,
+            unreported: VecDeque::new(),
             received: None,
             wake: wake::Wake::default(),
             view,
