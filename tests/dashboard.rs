@@ -1,5 +1,10 @@
 //! The dashboard tells the truth: every metric it names is registered, and a real Prometheus that reads a running hub
 //! has an answer to every expression.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where something is not as it must be"
+)]
 
 mod support;
 

@@ -1,4 +1,9 @@
 //! The lab itself: hosts see each other and nothing else, receivers are found, and the rack hears what is played.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where something is not as it must be"
+)]
 
 mod support;
 

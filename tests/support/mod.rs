@@ -10,6 +10,12 @@
 //!
 //! A test that needs what this machine has not says so aloud and passes: see [`or_skip`].
 #![allow(dead_code, reason = "each test file compiles this module and uses its own part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where something is not as it must be"
+)]
+#![allow(clippy::type_complexity, reason = "a helper of one test needs no alias")]
 
 pub mod analysis;
 pub mod calm;
