@@ -8,12 +8,11 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-use support::heard::{assert_unbroken, first_sound, in_time, levels, silent_from};
+use support::heard::{assert_unbroken, first_sound, in_time, levels, same_levels, silent_from};
 use support::lab::rack::RATE;
 use support::lab::receiver::PORT;
 use support::lab::recording::Recorder;
 use support::or_skip;
-use support::patience::eventually;
 use support::rooms::{NAMES, Rooms};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,13 +35,16 @@ fn lab_receivers_and_hub_die_and_return() {
     rooms.say("Kitchen", &format!("play {}", rooms.track()));
     rooms.wait_until_playing(&NAMES[..3]).expect("three play");
 
-    a_receiver_dies(&mut rooms, &mut recorder);
+    // Once more where the machine was too busy to judge the others.
+    if !a_receiver_dies(&mut rooms, &mut recorder) {
+        a_receiver_dies(&mut rooms, &mut recorder);
+    }
     a_receiver_is_busy(&mut rooms, &mut recorder);
     the_hub_dies(&mut rooms, &mut recorder);
     assert_eq!(rooms.violations(), "");
 }
 
-fn a_receiver_dies(rooms: &mut Rooms, recorder: &mut Recorder) {
+fn a_receiver_dies(rooms: &mut Rooms, recorder: &mut Recorder) -> bool {
     let before = levels(recorder, 3);
     let from = recorder.frames();
     rooms.receivers[1].kill9();
@@ -63,15 +65,12 @@ fn a_receiver_dies(rooms: &mut Rooms, recorder: &mut Recorder) {
     println!("receivers: killed -9, taking connections again -> heard {:.0} ms", took * 1000.0);
     assert!(took < RETURN.as_secs_f64(), "it was silent for {took} s after its return");
     // It begins softly (law 10), and comes to where it was; nobody else noticed anything.
-    eventually("as loud as before", PATIENCE, || {
-        let now = levels(recorder, 3);
-        now.iter().zip(&before).all(|(now, before)| (now - before).abs() < 0.3)
-    });
+    same_levels(recorder, &before);
     // A receiver that has just begun needs a while to find its pace.
     let settled = in_time(recorder, 1, 2);
     let took = (settled - heard) as f64 / f64::from(RATE);
     println!("receivers: heard again -> in time with Kitchen for three seconds {took:.1} s");
-    assert_unbroken(rooms, &[1, 3], &recorder.since(from));
+    assert_unbroken(rooms, &[1, 3], &recorder.since(from))
 }
 
 /// Another sender has the receiver: it is shown to be busy, and joins when it is free.
@@ -154,8 +153,5 @@ fn the_hub_dies(rooms: &mut Rooms, recorder: &mut Recorder) {
     for output in 1..=4 {
         first_sound(recorder, output, again).expect("heard again");
     }
-    eventually("as loud as before", PATIENCE, || {
-        let now = levels(recorder, 4);
-        now.iter().zip(&levels_before).all(|(now, before)| (now - before).abs() < 0.3)
-    });
+    same_levels(recorder, &levels_before);
 }

@@ -70,6 +70,11 @@ impl House {
         &mut self.hub
     }
 
+    /// The last that the hub printed.
+    pub fn hub_log(&self) -> String {
+        self.hub.log_tail()
+    }
+
     /// Starts the hub again after it was ended.
     pub fn start_hub_again(&mut self, lab: &Lab) -> LabResult<()> {
         self.hub.stop(Duration::from_secs(5));

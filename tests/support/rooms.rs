@@ -7,7 +7,8 @@
 use super::house::House;
 use super::lab::Lab;
 use super::lab::error::{LabError, LabResult};
-use super::lab::rack::Rack;
+use super::lab::process::Process;
+use super::lab::rack::{RATE, Rack, with_priority};
 use super::lab::receiver::Receiver;
 use super::patience::wait_for;
 use super::stimulus::{chirps, sine, write_wav};
@@ -25,7 +26,7 @@ pub const TONE: f64 = 997.0;
 pub const TONE_LEVEL: f64 = -12.04;
 
 /// The track's length in seconds.
-const LENGTH: u32 = 240;
+const LENGTH: u32 = 300;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything, in the order of its end.
@@ -33,6 +34,7 @@ pub struct Rooms {
     pub house: House,
     pub receivers: Vec<Receiver>,
     pub rack: Rack,
+    control: Process,
     ear: Ear,
     pub lab: Lab,
 }
@@ -45,7 +47,8 @@ impl Rooms {
         hosts.extend(names.iter().map(String::as_str));
         hosts.extend(others);
         let lab = Lab::new(&hosts)?;
-        let rack = Rack::new(&lab, most)?;
+        let rack = Rack::new(&lab, most + 1)?;
+        let control = play_control(&lab, &rack, most + 1)?;
         let ear = Ear::open(&lab)?;
         // The simulated service serves a track that it finds in its folder as it is.
         let folder = lab.folder().join("alexa").join("media");
@@ -54,7 +57,7 @@ impl Rooms {
             .and_then(|()| write_wav(&folder.join(track()), 44_100, &[&left, &right]))
             .map_err(|e| LabError::failed("write the track", e))?;
         let house = House::start(&lab, "hub", "[discovery]\ninterfaces = [\"eth0\"]")?;
-        Ok(Self { house, receivers: Vec::new(), rack, ear, lab })
+        Ok(Self { house, receivers: Vec::new(), rack, control, ear, lab })
     }
 
     /// Starts the next receiver and waits until the hub shows it; how long that took from its announcement.
@@ -78,6 +81,11 @@ impl Rooms {
     /// Only later announcements count.
     pub fn forget_announcements(&self) {
         self.ear.forget();
+    }
+
+    /// The output of the rack which plays the control: the tone, from a file, by a player that has nothing to do with us.
+    pub fn control(&self) -> usize {
+        self.rack.outputs()
     }
 
     /// The URL of the track.
@@ -161,7 +169,10 @@ impl Rooms {
         let mut text = String::new();
         let metrics = self.lab.get("hub", "http://127.0.0.1:8780/metrics").unwrap_or_default().1;
         for line in metrics.lines().filter(|line| !line.starts_with('#')) {
-            let words = ["late", "unsent", "resent", "refused", "lost", "underrun", "gone"];
+            let words = [
+                "late", "unsent", "resent", "refused", "lost", "underrun", "gone", "stalls", "skipped",
+                "slow",
+            ];
             if words.iter().any(|word| line.contains(word)) && !line.ends_with(" 0") {
                 text += &format!("{line}\n");
             }
@@ -172,7 +183,7 @@ impl Rooms {
             let lines: Vec<&str> = log.lines().collect();
             text += &format!("r{number}:\n{}\n", lines[lines.len().saturating_sub(15)..].join("\n"));
         }
-        text + &self.rack.process().log_tail()
+        text + &self.house.hub_log()
     }
 
     /// Everything that any device did against the rules of the service.
@@ -180,6 +191,17 @@ impl Rooms {
         let violations = self.house.simulator().violations();
         violations.iter().map(|v| format!("{v:?}\n")).collect()
     }
+}
+
+/// Plays the tone on an output of its own with a short buffer. Where it breaks off the machine did not let anybody play.
+fn play_control(lab: &Lab, rack: &Rack, output: usize) -> LabResult<Process> {
+    let file = lab.folder().join("control.wav");
+    write_wav(&file, RATE, &[&sine(RATE, f64::from(LENGTH) + 60.0, TONE, 0.25)])
+        .map_err(|e| LabError::failed("write the control", e))?;
+    let player = with_priority("paplay");
+    let mut command = rack.client(&player.get_program().to_string_lossy());
+    command.args(player.get_args()).arg("--latency-msec=100").arg("-d").arg(rack.output(output)).arg(file);
+    lab.spawn("control", command)
 }
 
 fn track() -> String {
@@ -192,10 +214,13 @@ fn find(picture: &Value, name: &str) -> Value {
     found.cloned().unwrap_or(Value::Null)
 }
 
+/// What came, and when.
+type Packet = (Instant, Vec<u8>);
+
 /// Listens to the lab's mDNS on a host where nothing else does.
 #[derive(Debug)]
 struct Ear {
-    heard: Arc<Mutex<Vec<(Instant, Vec<u8>)>>>,
+    heard: Arc<Mutex<Vec<Packet>>>,
 }
 
 impl Ear {

@@ -72,6 +72,11 @@ impl Rack {
         format!("out{output}")
     }
 
+    /// How many outputs it has.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     /// Where players reach it: `PULSE_SERVER`.
     pub fn server(&self) -> String {
         server(&self.folder)
