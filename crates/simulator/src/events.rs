@@ -183,7 +183,8 @@ fn judge(link: &Link, dsn: &str, message: &Value, faults: &mut Vec<String>) {
     let declared = link.shared.lock().device(dsn).declared.clone();
     strict::check_message(message, &link.shared.catalogue, declared.as_deref(), faults);
     let id = message["event"]["header"]["messageId"].as_str().unwrap_or_default();
-    if link.shared.lock().device(dsn).message_ids.contains(id) {
+    // On another connection it is a replay: that one may have ended before its answer arrived.
+    if link.shared.lock().device(dsn).message_ids.get(id) == Some(&link.id) {
         faults.push(format!("messageId {id} was used before"));
     }
 }
@@ -251,7 +252,7 @@ fn accept(link: &Arc<Link>, dsn: &str, title: &str, message: &Value) -> Answer {
         if device.message_ids.len() >= link.shared.options.transcript_limit.max(1) {
             device.message_ids.clear();
         }
-        device.message_ids.insert(id.to_owned());
+        device.message_ids.insert(id.to_owned(), link.id);
     }
     if let Some(seen) = device.connections.get_mut(&link.id) {
         seen.events += 1;

@@ -1,7 +1,7 @@
 //! Owns everything the simulator remembers: devices, tokens, code pairs, transcripts. One lock; never held across an
 //! await. Connection tasks and the `Simulator` handle are its only users.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -176,7 +176,8 @@ pub(crate) struct Device {
     pub(crate) declared: Option<Arc<Declared>>,
     pub(crate) entries: VecDeque<Arc<Entry>>,
     next_index: u64,
-    pub(crate) message_ids: HashSet<String>,
+    /// Accepted ids, and the connection each came on.
+    pub(crate) message_ids: HashMap<String, u64>,
     pub(crate) violations: usize,
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) controls: HashMap<u64, mpsc::UnboundedSender<Control>>,
@@ -210,7 +211,7 @@ impl Device {
             declared: None,
             entries: VecDeque::new(),
             next_index: 0,
-            message_ids: HashSet::new(),
+            message_ids: HashMap::new(),
             violations: 0,
             connections: BTreeMap::new(),
             controls: HashMap::new(),

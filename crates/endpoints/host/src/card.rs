@@ -20,7 +20,7 @@ use gstreamer_app as gst_app;
 use gstreamer_audio as gst_audio;
 use tracing::{debug, info};
 
-use crate::player::Order;
+use crate::front::Order;
 
 /// How early blocks go into the pipeline: its sink's buffer and a little.
 const AHEAD: Duration = Duration::from_millis(250);

@@ -4,6 +4,7 @@
 //! sound card by GStreamer. Both are configured, never discovered.
 
 mod card;
+mod front;
 mod local;
 mod player;
 pub mod recording;

@@ -2,20 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use antiphon_audio::Block;
-use antiphon_domain::{HubTime, Lead, SpeakerId};
+use antiphon_domain::{Lead, SpeakerId};
 use antiphon_endpoint::{
-    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason,
-    ServiceRecord,
+    BadEndpoint, Caps, Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason, ServiceRecord,
 };
 
 use crate::card::{self, CardSession};
-use crate::player::{Order, QUEUE};
+use crate::front::Front;
 
 const NAME: &str = "local";
 const DEVICE: &str = "device";
@@ -63,52 +59,13 @@ impl Kind for LocalKind {
     }
 
     fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
-        let (orders, taken) = sync_channel(QUEUE);
-        let missed = Arc::new(AtomicU32::new(0));
-        let session = CardSession {
-            device: descriptor.properties.get(DEVICE).cloned(),
-            orders: taken,
-            clock: Arc::clone(&clock),
-            events: Arc::clone(&events),
-            missed: Arc::clone(&missed),
-        };
+        let (front, orders, missed) = Front::new(CAPS, Arc::clone(&clock));
+        let device = descriptor.properties.get(DEVICE).cloned();
+        let session = CardSession { device, orders, clock, events: Arc::clone(&events), missed };
         let started = thread::Builder::new().name("antiphon-local".into()).spawn(move || card::run(session));
         if let Err(error) = started {
             events(EndpointEvent::Lost(LostReason::Local(format!("no thread to play on: {error}"))));
         }
-        Box::new(SoundCard { orders, clock, missed })
-    }
-}
-
-struct SoundCard {
-    orders: SyncSender<Order>,
-    clock: Arc<dyn Clock>,
-    missed: Arc<AtomicU32>,
-}
-
-impl Endpoint for SoundCard {
-    fn caps(&self) -> Caps {
-        CAPS
-    }
-
-    fn play(&mut self, block: &Block) {
-        let late = block.due < self.clock.now();
-        if late || self.orders.try_send(Order::Play(block.clone())).is_err() {
-            self.missed.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn flush(&mut self, from: HubTime) {
-        // Refused only by a session that is over or 4 s behind.
-        if self.orders.try_send(Order::Flush(from)).is_err() {
-            self.missed.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn control(&mut self, control: Control) {
-        match control {
-            // The mixer does the volume; see CAPS.
-            Control::Level(_) => {}
-        }
+        Box::new(front)
     }
 }

@@ -15,6 +15,7 @@ use antiphon_domain::{HubTime, SampleRate};
 use antiphon_endpoint::{Clock, EndpointEvent, EventSink, LostReason};
 use tracing::{debug, warn};
 
+use crate::front::Order;
 use crate::wav::WavWriter;
 
 /// How often it looks; what it does late nobody hears, only that it is in order counts.
@@ -22,13 +23,6 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// How often a speaker that plays says how loud.
 const METER_EVERY: Duration = Duration::from_millis(300);
-
-/// What a session is told. In order with the blocks, so that a flush takes only what was before it.
-#[derive(Debug)]
-pub(crate) enum Order {
-    Play(Block),
-    Flush(HubTime),
-}
 
 /// A session as it reaches the thread.
 pub(crate) struct Opened {
@@ -170,6 +164,3 @@ fn hub_frame(due: HubTime) -> u64 {
 fn lost(path: &Path, error: &std::io::Error) -> EndpointEvent {
     EndpointEvent::Lost(LostReason::Local(format!("{}: {error}", path.display())))
 }
-
-/// How many blocks a session may hold: 4 s, far more than its lead.
-pub(crate) const QUEUE: usize = SampleRate::HUB.hertz() as usize * 4 / antiphon_audio::BLOCK_FRAMES;

@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use antiphon_audio::Block;
-use antiphon_domain::{HubTime, Lead, SpeakerId};
+use antiphon_domain::{Lead, SpeakerId};
 use antiphon_endpoint::{
-    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason,
-    ServiceRecord,
+    BadEndpoint, Caps, Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason, ServiceRecord,
 };
 
-use crate::player::{self, Opened, Order, QUEUE};
+use crate::front::Front;
+use crate::player::{self, Opened};
 
 const NAME: &str = "virtual";
 const FILE: &str = "file";
@@ -77,53 +75,13 @@ impl Kind for VirtualKind {
     }
 
     fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
-        let (orders, taken) = sync_channel(QUEUE);
-        let missed = Arc::new(AtomicU32::new(0));
-        let opened = Opened {
-            orders: taken,
-            clock: Arc::clone(&clock),
-            events: Arc::clone(&events),
-            missed: Arc::clone(&missed),
-            file: descriptor.properties.get(FILE).map(PathBuf::from),
-        };
+        let (front, orders, missed) = Front::new(CAPS, Arc::clone(&clock));
+        let file = descriptor.properties.get(FILE).map(PathBuf::from);
+        let opened = Opened { orders, clock, events: Arc::clone(&events), missed, file };
         let sent = self.player.as_ref().is_some_and(|player| player.send(opened).is_ok());
         if !sent {
             events(EndpointEvent::Lost(LostReason::Local("the thread of virtual speakers is gone".into())));
         }
-        Box::new(VirtualSpeaker { orders, clock, missed })
-    }
-}
-
-struct VirtualSpeaker {
-    orders: SyncSender<Order>,
-    clock: Arc<dyn Clock>,
-    missed: Arc<AtomicU32>,
-}
-
-impl Endpoint for VirtualSpeaker {
-    fn caps(&self) -> Caps {
-        CAPS
-    }
-
-    fn play(&mut self, block: &Block) {
-        // A real speaker cannot play the past either.
-        let late = block.due < self.clock.now();
-        if late || self.orders.try_send(Order::Play(block.clone())).is_err() {
-            self.missed.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn flush(&mut self, from: HubTime) {
-        // With a full queue of 4 s the order is lost; the flush then comes too late only for a caller gone wild.
-        if self.orders.try_send(Order::Flush(from)).is_err() {
-            self.missed.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn control(&mut self, control: Control) {
-        match control {
-            // It has no volume of its own, and says so in its caps.
-            Control::Level(_) => {}
-        }
+        Box::new(front)
     }
 }
