@@ -24,7 +24,7 @@ pub struct Cli {
         value_name = "URL"
     )]
     hub: String,
-    /// Print JSON, for scripts.
+    /// With `speakers`: print JSON, for scripts.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
