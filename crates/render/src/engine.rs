@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_millis(500);
 /// What handles ask for.
 pub(crate) enum Command {
     OpenFeed(Box<Segment>),
-    Start { feed: FeedId, lead: Duration, not_before: HubTime },
+    Start { feed: FeedId, lead: Duration },
     Then { feed: FeedId, next: FeedId },
     Pause(FeedId),
     Resume { feed: FeedId, lead: Duration },
@@ -159,9 +159,9 @@ impl Engine {
                 self.feeds.insert(id, id);
                 self.timelines.insert(id, Timeline::new(*segment));
             }
-            Command::Start { feed, lead, not_before } => {
+            Command::Start { feed, lead } => {
                 if let Some(timeline) = self.timeline(feed) {
-                    timeline.start(lead, not_before);
+                    timeline.start(lead);
                 }
             }
             Command::Then { feed, next } => self.follow(feed, next),

@@ -151,12 +151,7 @@ impl Feed {
     /// Plays as soon as it can: the first frame is due at the moment when enough is decoded, plus the larger of `lead`
     /// and the leads of all attached outputs, plus the configured margin.
     pub fn start(&self, lead: Lead) {
-        self.start_at(lead, HubTime::EPOCH);
-    }
-
-    /// Like [`Feed::start`], but no earlier than `not_before`.
-    pub fn start_at(&self, lead: Lead, not_before: HubTime) {
-        self.send(Command::Start { feed: self.inner.id, lead: lead.0, not_before });
+        self.send(Command::Start { feed: self.inner.id, lead: lead.0 });
     }
 
     /// Lets `next`, which must not have been started, begin at the very sample where this one ends; whoever listens to

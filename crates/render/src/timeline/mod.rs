@@ -78,7 +78,6 @@ pub(crate) struct Timeline {
     phase: Phase,
     begun: bool,
     lead: Duration,
-    not_before: HubTime,
     out: Vec<(FeedSink, FeedEvent)>,
     pub listeners: Listeners,
     /// Times a source was too slow, since the last look.
@@ -95,7 +94,6 @@ impl Timeline {
             phase: Phase::Held,
             begun: false,
             lead: Duration::ZERO,
-            not_before: HubTime::from_nanos(i64::MIN),
             out: Vec::new(),
             listeners: Listeners::default(),
             stalls: 0,
@@ -154,12 +152,11 @@ impl Timeline {
         std::mem::take(&mut self.out)
     }
 
-    /// Asks it to play as soon as it can, not before `not_before`.
-    pub(crate) fn start(&mut self, lead: Duration, not_before: HubTime) {
+    /// Asks it to play as soon as it can.
+    pub(crate) fn start(&mut self, lead: Duration) {
         if self.phase == Phase::Held && !self.begun {
             self.begun = true;
             self.lead = lead;
-            self.not_before = not_before;
             self.phase = Phase::Wanting(Reason::Begin);
         }
     }
@@ -365,7 +362,7 @@ impl Timeline {
             }
         }
         let lead = self.lead.max(self.listeners.lead);
-        let mut at = (now + lead + rules.margin).max(self.not_before);
+        let mut at = now + lead + rules.margin;
         let before = self.schedule.end();
         if let Some(before) = before {
             at = at.max(before);

@@ -109,7 +109,7 @@ impl House {
             output.attach(id, &timeline, &clock);
             outputs.push((output, heard));
         }
-        timeline.start(Duration::from_millis(50), HubTime::EPOCH);
+        timeline.start(Duration::from_millis(50));
         Self { clock, timeline, outputs, source, events: Vec::new(), metrics, next: 0, feeds: 1 }
     }
 
