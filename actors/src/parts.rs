@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use antiphon_discovery::DiscoveryConfig;
-use antiphon_domain::{GroupId, HubTime, Secret, SpeakerId, Volume};
+use antiphon_domain::{GroupId, HubTime, Moment, Secret, SpeakerId, Volume};
 use antiphon_endpoint::{Clock, Kind};
 use antiphon_link::{LinkConfig, LinkContext};
 use antiphon_render::Renderer;
@@ -43,6 +43,11 @@ impl Parts {
     /// The moment now.
     pub fn now(&self) -> HubTime {
         self.clock.now()
+    }
+
+    /// The moment now, on both clocks. The one place where the calendar is read.
+    pub fn moment(&self) -> Moment {
+        Moment { hub: self.clock.now(), wall: std::time::SystemTime::now().into() }
     }
 
     /// The kind of that name.

@@ -49,6 +49,7 @@ impl Handler<PlayerOrder> for Coordinator {
                     c.feed.resume(lead);
                 }
             }
+            PlayerCommand::Bequeath(_) => {}
             PlayerCommand::Stop { id } => {
                 if let Some(content) = content_of(self, id) {
                     self.end(content);

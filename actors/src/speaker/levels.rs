@@ -8,7 +8,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use antiphon_avs::device::DeviceInput;
 use antiphon_avs::signal::Signal;
-use antiphon_domain::mix::place;
+use antiphon_domain::focus::FocusView;
+use antiphon_domain::mix::{Loudness, place};
 use antiphon_domain::{HubTime, Level, Report, Volume};
 use antiphon_endpoint::Control;
 
@@ -71,13 +72,20 @@ impl Speaker {
         let Some(session) = &mut self.playback.session else { return };
         let cautious = self.playback.cautious_at.unwrap_or(Volume::MAX);
         let level = Level { volume: self.level.volume.min(cautious), muted: self.level.muted };
-        let placement = place(level, self.settings.ceiling, session.caps.own_volume);
+        let placement = place(&Loudness {
+            level,
+            alerts: Volume::SAFE,
+            ceiling: self.settings.ceiling,
+            focus: FocusView::default(),
+            tone: false,
+            receiver_has_volume: session.caps.own_volume,
+        });
         if let Some(level) = placement.receiver {
             session.output.control(Control::Level(level));
         }
         // Where the receiver has the volume, the mixer's gain stays: the render thread need not hear of it again.
-        if session.mixer_gain.replace(placement.mixer) != Some(placement.mixer) {
-            session.output.set_mixer_gain(placement.mixer, RAMP);
+        if session.mixer_gain.replace(placement.inputs.content) != Some(placement.inputs.content) {
+            session.output.set_mixer_gain(placement.inputs.content, RAMP);
         }
     }
 

@@ -131,7 +131,7 @@ impl Handler<LinkNews> for Speaker {
         match message.0 {
             LinkEvent::State(state) => self.link_state(&state, ctx),
             LinkEvent::WantSynchronizeState => {
-                let event = self.device.synchronize_state(self.parts.now());
+                let event = self.device.synchronize_state(self.parts.moment());
                 if let Some(link) = &self.link
                     && let Err(e) = link.synchronize(event)
                 {

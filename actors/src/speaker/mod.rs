@@ -144,7 +144,7 @@ impl Speaker {
 
     /// Runs the device machine on an input and carries its effects out.
     fn drive(&mut self, input: DeviceInput, ctx: &mut Context<Self>) {
-        self.device.handle_input(input, self.parts.now());
+        self.device.handle_input(input, self.parts.moment());
         while let Some(effect) = self.device.poll_output() {
             self.perform(effect);
         }
@@ -171,7 +171,7 @@ impl Speaker {
                     warn!(speaker = %self.id, "a player order was refused by the coordinator");
                 }
             }
-            Effect::Store { key, value } => {
+            Effect::Store { key, value, .. } => {
                 self.stored.insert(key, value);
                 let save = SaveDevice { speaker: self.id.clone(), stored: self.stored.clone() };
                 // Counted when refused.

@@ -6,15 +6,17 @@
 //! by ExceptionEncountered, never by a panic, and never held without bound.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use antiphon_domain::focus::{FocusChange, FocusState};
-use antiphon_domain::{HubTime, Level, Volume};
+use antiphon_domain::{HubTime, Level, Moment, Volume};
 use serde_json::{Value, json};
 
 use crate::effect::Effect;
 use crate::exception::{Refusal, encountered};
 use crate::interfaces::{self, Handling, Interface, Turn, View, When, Wish};
 use crate::message::{ContextEntry, Directive, Event, Retry};
+use crate::picture::Picture;
 use crate::sequencer::Sequencer;
 use crate::signal::Signal;
 use crate::{capability, context};
@@ -35,6 +37,17 @@ pub struct DeviceConfig {
     pub locales: Vec<String>,
     /// The ordered combinations of locales supported.
     pub locale_combinations: Vec<Vec<String>>,
+    /// How long before it is heard a sound must be ordered: the endpoint's lead.
+    pub lead: Duration,
+    /// The hub's inputs this speaker may play: name and what people call it (Alexa.InputController).
+    pub inputs: Vec<(String, Vec<String>)>,
+    /// Whether it has a microphone of its own that can be opened at any time.
+    pub microphone: bool,
+    /// Whether the machine's Bluetooth adapter is this speaker's.
+    pub bluetooth: bool,
+    /// Whether it is declared by the Capabilities API (then Settings 1.0 and SetEndpoint are its), not by
+    /// Alexa.Discovery.
+    pub legacy: bool,
     /// Whether content may go on quietly under speech; otherwise it pauses.
     pub ducking: bool,
     /// What [`Effect::Store`] gave to keep, the latest of each key.
@@ -50,6 +63,11 @@ impl Default for DeviceConfig {
             package: "local.antiphon.hub".into(),
             locales: locales.map(Into::into).to_vec(),
             locale_combinations: Vec::new(),
+            lead: Duration::from_millis(100),
+            inputs: Vec::new(),
+            microphone: false,
+            bluetooth: false,
+            legacy: false,
             ducking: true,
             stored: BTreeMap::new(),
         }
@@ -74,6 +92,8 @@ pub enum DeviceInput {
     Connected,
     /// The connection is gone.
     Disconnected,
+    /// The account is gone ([`Effect::LogOut`], a person, or the cloud revoked it): nothing of it may remain.
+    LoggedOut,
     /// A moment passed, possibly the deadline.
     Timeout,
 }
@@ -95,8 +115,11 @@ pub struct Device {
     interfaces: Vec<Box<dyn Interface>>,
     sequencer: Sequencer,
     focus: FocusState,
+    visual: Option<&'static str>,
+    connected: bool,
     level: Level,
     counts: Counts,
+    receipts: u64,
     wishes: VecDeque<Wish>,
     effects: VecDeque<Effect>,
 }
@@ -113,15 +136,18 @@ impl Device {
             interfaces,
             sequencer: Sequencer::default(),
             focus: FocusState::new(config.ducking),
+            visual: None,
+            connected: false,
             level: config.level,
             counts: Counts::default(),
+            receipts: 0,
             wishes: VecDeque::new(),
             effects: VecDeque::new(),
         }
     }
 
     /// Takes in what happened at `now`.
-    pub fn handle_input(&mut self, input: DeviceInput, now: HubTime) {
+    pub fn handle_input(&mut self, input: DeviceInput, now: Moment) {
         match input {
             DeviceInput::Directive(directive) => self.arrive(directive, now),
             DeviceInput::Unparsable { raw, why } => self.refuse(&raw, &Refusal::unexpected(why)),
@@ -135,15 +161,23 @@ impl Device {
             }
             DeviceInput::Connected | DeviceInput::Disconnected => {
                 let up = matches!(input, DeviceInput::Connected);
+                self.connected = up;
                 for index in 0..self.interfaces.len() {
                     self.call(index, now, |interface, turn| interface.on_connection(up, turn));
+                }
+            }
+            DeviceInput::LoggedOut => {
+                let cancelled = self.sequencer.clear();
+                self.cancel(&cancelled, now);
+                for index in 0..self.interfaces.len() {
+                    self.call(index, now, |interface, turn| interface.on_logout(turn));
                 }
             }
             DeviceInput::Timeout => {}
         }
         self.advance(now);
         for index in 0..self.interfaces.len() {
-            if self.interfaces[index].deadline().is_some_and(|due| due <= now) {
+            if self.interfaces[index].deadline().is_some_and(|due| due <= now.hub) {
                 self.call(index, now, |interface, turn| interface.on_deadline(turn));
             }
         }
@@ -161,7 +195,7 @@ impl Device {
     }
 
     /// `System.SynchronizeState` with the state of every interface: the opening of each connection.
-    pub fn synchronize_state(&self, now: HubTime) -> Event {
+    pub fn synchronize_state(&self, now: Moment) -> Event {
         let mut event = Event::new("System", "SynchronizeState", json!({}));
         event.context = Some(self.context(now));
         event.retry = Retry::UntilAccepted;
@@ -169,8 +203,28 @@ impl Device {
     }
 
     /// The state of every interface that has one.
-    pub fn context(&self, now: HubTime) -> Vec<ContextEntry> {
-        context::collect(&self.interfaces, &View { now, level: self.level, focus: &self.focus })
+    pub fn context(&self, now: Moment) -> Vec<ContextEntry> {
+        context::collect(&self.interfaces, &self.view(now))
+    }
+
+    /// What a person may want to see of it.
+    pub fn picture(&self, now: Moment) -> Picture {
+        let mut picture = Picture::default();
+        for interface in &self.interfaces {
+            interface.show(&self.view(now), &mut picture);
+        }
+        picture
+    }
+
+    fn view(&self, now: Moment) -> View<'_> {
+        View {
+            now: now.hub,
+            moment: now,
+            level: self.level,
+            focus: &self.focus,
+            visual: self.visual,
+            connected: self.connected,
+        }
     }
 
     /// The capability objects of every interface.
@@ -183,7 +237,7 @@ impl Device {
         self.counts
     }
 
-    fn arrive(&mut self, directive: Directive, now: HubTime) {
+    fn arrive(&mut self, directive: Directive, now: Moment) {
         let header = &directive.header;
         if header.namespace == "System" && header.name == "Exception" {
             // The body of an HTTP error, not a directive; to answer it would be answered again.
@@ -215,7 +269,7 @@ impl Device {
     }
 
     /// Grants wishes and gives turns until there are none left.
-    fn advance(&mut self, now: HubTime) {
+    fn advance(&mut self, now: Moment) {
         loop {
             if let Some(wish) = self.wishes.pop_front() {
                 self.grant(wish, now);
@@ -230,7 +284,7 @@ impl Device {
         }
     }
 
-    fn carry_out(&mut self, index: usize, directive: &Directive, now: HubTime) {
+    fn carry_out(&mut self, index: usize, directive: &Directive, now: Moment) {
         match self.call(index, now, |interface, turn| interface.on_directive(directive, turn)) {
             Ok(Handling::Done) => {
                 self.counts.handled += 1;
@@ -241,13 +295,13 @@ impl Device {
         }
     }
 
-    fn fail(&mut self, directive: &Directive, refusal: &Refusal, now: HubTime) {
+    fn fail(&mut self, directive: &Directive, refusal: &Refusal, now: Moment) {
         self.refuse(&directive.raw, refusal);
         let rest = self.sequencer.failed(directive);
         self.cancel(&rest, now);
     }
 
-    fn cancel(&mut self, directives: &[Directive], now: HubTime) {
+    fn cancel(&mut self, directives: &[Directive], now: Moment) {
         for directive in directives {
             if let Some((index, _)) = self.find(directive) {
                 self.call(index, now, |interface, turn| interface.on_cancel(directive, turn));
@@ -260,14 +314,26 @@ impl Device {
         self.wishes.push_back(Wish::Effect(Effect::Send(encountered(raw, refusal))));
     }
 
-    fn grant(&mut self, wish: Wish, now: HubTime) {
+    fn grant(&mut self, wish: Wish, now: Moment) {
         match wish {
             Wish::Effect(effect) => self.effects.push_back(effect),
             Wish::Take { channel, interface, mixability } => {
-                self.refocus(now, |focus| focus.take(channel, interface, mixability, now));
+                self.refocus(now, |focus| focus.take(channel, interface, mixability, now.hub));
             }
             Wish::GiveUp { channel, interface } => {
-                self.refocus(now, |focus| focus.give_up(channel, interface, now));
+                self.refocus(now, |focus| focus.give_up(channel, interface, now.hub));
+            }
+            Wish::TakeVisual(interface) => self.visual = Some(interface),
+            Wish::GiveUpVisual(interface) => {
+                if self.visual == Some(interface) {
+                    self.visual = None;
+                }
+            }
+            Wish::SendCertified(event) => self.effects.push_back(Effect::Send(event)),
+            Wish::Announce(announcement) => {
+                for index in 0..self.interfaces.len() {
+                    self.call(index, now, |interface, turn| interface.on_announcement(&announcement, turn));
+                }
             }
             Wish::SendWithContext(mut event) => {
                 event.context = Some(self.context(now));
@@ -291,7 +357,7 @@ impl Device {
         }
     }
 
-    fn refocus(&mut self, now: HubTime, change: impl FnOnce(&mut FocusState) -> Vec<FocusChange>) {
+    fn refocus(&mut self, now: Moment, change: impl FnOnce(&mut FocusState) -> Vec<FocusChange>) {
         let before = self.focus.view();
         let changes = change(&mut self.focus);
         let after = self.focus.view();
@@ -315,12 +381,19 @@ impl Device {
     fn call<R>(
         &mut self,
         index: usize,
-        now: HubTime,
+        now: Moment,
         act: impl FnOnce(&mut dyn Interface, &mut Turn<'_>) -> R,
     ) -> R {
-        let view = View { now, level: self.level, focus: &self.focus };
+        let view = View {
+            now: now.hub,
+            moment: now,
+            level: self.level,
+            focus: &self.focus,
+            visual: self.visual,
+            connected: self.connected,
+        };
         let interface = &mut self.interfaces[index];
-        let mut turn = Turn::new(view, interface.namespace(), &mut self.wishes);
+        let mut turn = Turn::new(view, interface.namespace(), &mut self.wishes, &mut self.receipts);
         act(interface.as_mut(), &mut turn)
     }
 }

@@ -11,6 +11,7 @@ pub mod exception;
 pub mod interfaces;
 pub mod message;
 pub mod multipart;
+pub mod picture;
 pub mod sequencer;
 pub mod session;
 pub mod signal;

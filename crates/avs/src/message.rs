@@ -96,12 +96,24 @@ pub struct Event {
     pub context: Option<Vec<ContextEntry>>,
     /// What to do when it fails.
     pub retry: Retry,
+    /// Speech that is uploaded with it, as it is captured.
+    pub audio: Option<CaptureId>,
 }
+
+/// One utterance being captured; never used twice by a speaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CaptureId(pub u64);
 
 impl Event {
     /// An event without context that is replayed only when it certainly was not processed.
     pub fn new(namespace: &str, name: &str, payload: Value) -> Self {
-        Self { header: Header::new(namespace, name), payload, context: None, retry: Retry::BeforeHeaders }
+        Self {
+            header: Header::new(namespace, name),
+            payload,
+            context: None,
+            retry: Retry::BeforeHeaders,
+            audio: None,
+        }
     }
 
     /// The `metadata` part's JSON.

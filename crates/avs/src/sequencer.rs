@@ -134,6 +134,13 @@ impl Sequencer {
         }
     }
 
+    /// Empties the line and ends the dialog; hands back what waited or ran and is to be cancelled.
+    pub fn clear(&mut self) -> Vec<Directive> {
+        self.current = None;
+        let running = self.running.drain(..).map(|running| running.directive);
+        running.chain(self.waiting.drain(..).map(|(directive, _)| directive)).collect()
+    }
+
     fn remove(&mut self, dialog: &str) -> Vec<Directive> {
         let mut removed = Vec::new();
         let mut kept = Vec::new();

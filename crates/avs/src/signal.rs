@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use antiphon_domain::equalizer::{Band, Mode};
 use antiphon_domain::media::MediaError;
-use antiphon_domain::{HubTime, Level, Report, SampleRate};
+use antiphon_domain::sound::SoundId;
+use antiphon_domain::{HubTime, Level, Report, SampleRate, Volume, bluetooth};
 
-use crate::effect::PlayerId;
+use crate::effect::{AssetId, PlayerId, Receipt};
+use crate::interfaces::Estate;
+use crate::message::CaptureId;
+use crate::session::EventOutcome;
 
 /// One piece of news.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,12 +28,189 @@ pub enum Signal {
     ContentTaken,
     /// A person stopped the content here.
     ContentStopped,
+    /// This speaker leads its group's content from now on: its streams are this device's, going on without a gap.
+    Inherit(Box<Estate>),
+    /// News about a sound of this speaker alone.
+    Sound(SoundId, SoundNews),
+    /// Somebody speaks, or the microphone has news.
+    Speech(SpeechNews),
+    /// A file was fetched, or why it could not be.
+    Fetched(AssetId, Result<(), String>),
+    /// A value is on disk (`true`), or the disk did not take it.
+    Stored(Receipt, bool),
+    /// What became of an event that was posted.
+    Outcome {
+        /// Its messageId.
+        message_id: String,
+        /// What became of it.
+        outcome: EventOutcome,
+    },
+    /// The whole response to an event has come; no directive follows from it.
+    Answered {
+        /// The event's messageId.
+        message_id: String,
+    },
+    /// News from the machine's Bluetooth adapter.
+    Bluetooth(bluetooth::News),
     /// A person did something with this speaker.
     UserActivity,
-    /// A person chose this locale, or ordered combination of locales, here.
+    /// A person's wish, made at a surface of the hub.
+    Wish(Wish),
+}
+
+/// What a person may wish of a speaker's device, at any surface.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    /// Press a key of a remote control: the cloud decides what it does (PlaybackController).
+    Button(Button),
+    /// Turn a switch of a remote control.
+    Toggle(Toggle, bool),
+    /// Silence what rings.
+    StopAlert,
+    /// Be this loud with alerts.
+    AlertVolume(Volume),
+    /// Let alarms come up slowly, or not.
+    AlarmRamp(bool),
+    /// Set these bands, dB.
+    Bands(Vec<(Band, i64)>),
+    /// Select a preset, or none.
+    EqualizerMode(Option<Mode>),
+    /// Play one of the hub's inputs, by name.
+    SelectInput(String),
+    /// Speak this locale, or ordered combination of locales.
     Locales(Vec<String>),
-    /// A person chose this time zone (an IANA name) here.
+    /// Live in this time zone (an IANA name).
     TimeZone(String),
+    /// Listen for these wake words.
+    WakeWords(Vec<String>),
+    /// Sound a tone when listening begins, or not.
+    WakeWordTone(bool),
+    /// Sound a tone when the request was heard, or not.
+    SpeechTone(bool),
+    /// Stop listening: the button was released, or pressed again.
+    StopListening,
+    /// Put the card away.
+    DismissCard,
+}
+
+/// A key of a remote control (PlaybackController 1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Button {
+    /// Play.
+    Play,
+    /// Pause.
+    Pause,
+    /// The next track.
+    Next,
+    /// The previous track.
+    Previous,
+    /// Forward by what the provider thinks right.
+    SkipForward,
+    /// Back by what the provider thinks right.
+    SkipBackward,
+}
+
+/// A switch of a remote control (PlaybackController 1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Toggle {
+    /// Any order.
+    Shuffle,
+    /// The list again and again.
+    Loop,
+    /// This track again and again.
+    Repeat,
+    /// I like it.
+    ThumbsUp,
+    /// I do not.
+    ThumbsDown,
+}
+
+/// What became of a sound of this speaker alone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SoundNews {
+    /// When its first sample will be heard is settled.
+    Scheduled {
+        /// The due time.
+        at: HubTime,
+    },
+    /// Its first sample fell due.
+    Started {
+        /// The due time.
+        at: HubTime,
+    },
+    /// Its last sample fell due, by itself; it is forgotten.
+    Finished,
+    /// It cannot be played (on); it is forgotten. Also for one that is only prepared.
+    Failed(MediaError),
+    /// Its attachment never came; it is forgotten.
+    Unattached,
+}
+
+/// Somebody speaks to this speaker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SpeechNews {
+    /// Sound comes from a microphone or a surface, under this name.
+    Begun(Utterance),
+    /// Nothing more comes: the button was released, the file is over, the microphone vanished.
+    Ended {
+        /// Which.
+        id: CaptureId,
+    },
+    /// A microphone that was to be opened cannot be.
+    NoMicrophone(String),
+}
+
+/// What begins a request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Utterance {
+    /// Its sound's name.
+    pub id: CaptureId,
+    /// Why it began.
+    pub initiator: Initiator,
+    /// How far away the speaker is.
+    pub profile: Profile,
+    /// How it is coded.
+    pub format: SpeechFormat,
+    /// Loudness of voice and of room, where a wake word engine measured them (spatial perception).
+    pub energies: Option<(f64, f64)>,
+}
+
+/// Why a request began (SpeechRecognizer 2.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Initiator {
+    /// A button is held down.
+    PressAndHold,
+    /// A button was pressed.
+    Tap,
+    /// A wake word was heard.
+    WakeWord {
+        /// The word, upper case, e.g. `ALEXA`.
+        word: String,
+        /// Where it begins and ends in the sound, in samples; `None` without enough sound before it.
+        indices: Option<(u64, u64)>,
+    },
+    /// The device listens by itself, because the cloud expects an answer.
+    Expected,
+}
+
+/// The microphone's distance (SpeechRecognizer 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// 0 to 75 cm; the client says when speech ends.
+    CloseTalk,
+    /// To 1.5 m; the cloud says when speech ends.
+    NearField,
+    /// To 6 m; the cloud says when speech ends.
+    FarField,
+}
+
+/// How speech is coded (SpeechRecognizer 2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpeechFormat {
+    /// 16 kHz 16 bit mono little-endian.
+    Pcm,
+    /// Opus, 16 kHz mono, hard constant rate, 20 ms frames, no container.
+    Opus,
 }
 
 /// What became of a stream. Positions count from the start of the stream, not from where it began.

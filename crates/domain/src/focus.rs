@@ -65,7 +65,7 @@ pub struct FocusChange {
 }
 
 /// Who is where, for a mixer: what each channel must do, `None` where nobody is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FocusView {
     /// Indexed in the order of [`Channel::ALL`].
     channels: [Option<Focus>; 4],

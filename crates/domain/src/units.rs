@@ -31,6 +31,8 @@ impl Volume {
     pub const MAX: Volume = Volume(100);
     /// What a first sound never exceeds unless someone asked for more (product law 10).
     pub const SAFE: Volume = Volume(40);
+    /// What content of 40 and more is heard at under something more important (AVS Device SDK).
+    pub const DUCKED: Volume = Volume(20);
     /// What "unmute" makes of volume 0 (AVS Device SDK: minimum unmute volume).
     pub const UNMUTE: Volume = Volume(10);
 
@@ -133,6 +135,14 @@ pub enum Gain {
 impl Gain {
     /// Changes nothing.
     pub const UNITY: Gain = Gain::Db(0.0);
+
+    /// This gain where `base` is applied already by somebody else; as it is when `base` is silence, which nothing undoes.
+    pub fn over(self, base: Gain) -> Gain {
+        match (self, base) {
+            (Gain::Db(gain), Gain::Db(base)) => Gain::Db(gain - base),
+            (gain, _) => gain,
+        }
+    }
 
     /// The factor for linear samples, 0.0 upwards.
     pub fn factor(self) -> f32 {

@@ -8,7 +8,7 @@ use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
 use antiphon_avs::effect::{Effect, PlayerCommand};
 use antiphon_avs::message::{Directive, Header, StreamId};
 use antiphon_avs::signal::{PlayerNews, Signal};
-use antiphon_domain::HubTime;
+use antiphon_domain::{HubTime, Moment};
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -29,6 +29,11 @@ const NAMES: &[(&str, &str)] = &[
     ("InteractionModel", "NewDialogRequest"),
     ("Nobody", "Knows"),
 ];
+
+/// The calendar begins with the hub's clock.
+fn moment(hub: HubTime) -> Moment {
+    Moment { hub, ..Moment::default() }
+}
 
 fn directive(line: &[u8]) -> DeviceInput {
     let raw = String::from_utf8_lossy(line).into_owned();
@@ -54,10 +59,10 @@ fuzz_target!(|input: &[u8]| {
     let mut device = Device::new(DeviceConfig::default());
     let mut now = HubTime::EPOCH + Duration::from_secs(10);
     let mut players = Vec::new();
-    device.handle_input(DeviceInput::Connected, now);
+    device.handle_input(DeviceInput::Connected, moment(now));
     for line in input.split(|byte| *byte == b'\n').take(200) {
         now = now + Duration::from_millis(u64::from(line.get(1).copied().unwrap_or(0)) * 20);
-        device.handle_input(directive(line), now);
+        device.handle_input(directive(line), moment(now));
         let mut effects = 0;
         while let Some(effect) = device.poll_output() {
             effects += 1;
@@ -76,14 +81,14 @@ fuzz_target!(|input: &[u8]| {
                     _ => PlayerNews::Finished,
                 };
                 if line.len() % 3 == 0 && effects < 20 {
-                    device.handle_input(DeviceInput::Signal(Signal::Player(*id, news)), now);
+                    device.handle_input(DeviceInput::Signal(Signal::Player(*id, news)), moment(now));
                 }
             }
         }
         if device.deadline().is_some_and(|at| at <= now) {
-            device.handle_input(DeviceInput::Timeout, now);
+            device.handle_input(DeviceInput::Timeout, moment(now));
             while device.poll_output().is_some() {}
         }
     }
-    drop(device.synchronize_state(now).to_json());
+    drop(device.synchronize_state(moment(now)).to_json());
 });

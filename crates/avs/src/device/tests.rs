@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use antiphon_domain::Moment;
 use antiphon_domain::focus::{Channel, Focus, Mixability};
 use serde_json::value::to_raw_value;
 
@@ -58,6 +59,11 @@ impl Interface for Talker {
     }
 }
 
+/// The calendar begins with the hub's clock.
+fn moment(hub: HubTime) -> Moment {
+    Moment { hub, ..Moment::default() }
+}
+
 struct Bench {
     device: Device,
     now: HubTime,
@@ -74,7 +80,7 @@ impl Bench {
     }
 
     fn input(&mut self, input: DeviceInput) -> Vec<String> {
-        self.device.handle_input(input, self.now);
+        self.device.handle_input(input, moment(self.now));
         let mut lines = Vec::new();
         while let Some(effect) = self.device.poll_output() {
             lines.push(match effect {
@@ -316,7 +322,7 @@ proptest::proptest! {
                 player.asked.extend(lines);
             }
         }
-        let context = bench.device.context(bench.now);
+        let context = bench.device.context(moment(bench.now));
         let activity = &context.iter().find(|e| e.header.name == "PlaybackState").unwrap().payload["playerActivity"];
         let heard = player.sounding.is_some() && !player.paused;
         proptest::prop_assert_eq!(activity == "PLAYING", heard, "{} {:?}", activity, player.sounding);

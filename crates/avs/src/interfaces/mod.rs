@@ -3,6 +3,7 @@
 //! An interface owns what its part of the protocol must remember. The device machine drives it: directives whose turn
 //! it is, the world's signals, changes of focus, its deadline. It answers with wishes put on the [`Turn`].
 
+mod announcement;
 mod audio_player;
 mod declared;
 mod interaction_model;
@@ -20,9 +21,12 @@ use serde_json::Value;
 use crate::device::DeviceConfig;
 use crate::exception::Refusal;
 use crate::message::{ContextEntry, Directive};
+use crate::picture::Picture;
 use crate::sequencer::Policy;
 use crate::signal::Signal;
 
+pub use announcement::{Activity, Announcement};
+pub use audio_player::Estate;
 pub(crate) use turn::Wish;
 pub use turn::{Turn, View};
 
@@ -112,6 +116,12 @@ pub trait Interface: Debug + Send {
     /// The connection came up (synchronised) or went.
     fn on_connection(&mut self, _up: bool, _turn: &mut Turn<'_>) {}
 
+    /// News from another interface of this device; each sees all of it, also its own.
+    fn on_announcement(&mut self, _announcement: &Announcement, _turn: &mut Turn<'_>) {}
+
+    /// The account is gone: forget everything that belonged to it, and end what runs, without a word to the cloud.
+    fn on_logout(&mut self, _turn: &mut Turn<'_>) {}
+
     /// What this interface must do on a channel it holds, or held.
     fn on_focus(&mut self, _change: FocusChange, _turn: &mut Turn<'_>) {}
 
@@ -127,6 +137,9 @@ pub trait Interface: Debug + Send {
     fn context(&self, _view: &View<'_>) -> Option<ContextEntry> {
         None
     }
+
+    /// What a person may want to see of it.
+    fn show(&self, _view: &View<'_>, _picture: &mut Picture) {}
 
     /// Its settings as `System.StateReport` lists them.
     fn settings(&self) -> Vec<ContextEntry> {

@@ -14,7 +14,7 @@ use crate::device::DeviceConfig;
 use crate::exception::Refusal;
 use crate::message::{ContextEntry, Directive, Event, Retry};
 use crate::sequencer::Policy;
-use crate::signal::Signal;
+use crate::signal::{Signal, Wish};
 
 const NAMESPACE: &str = "System";
 /// A report is due after each hour without user activity.
@@ -162,10 +162,12 @@ impl Interface for System {
     fn on_signal(&mut self, signal: &Signal, turn: &mut Turn<'_>) {
         match signal {
             Signal::UserActivity => self.activity(turn.now()),
-            Signal::Locales(locales) if self.takes_locales(locales) => {
+            Signal::Wish(Wish::Locales(locales)) if self.takes_locales(locales) => {
                 self.set_locales(locales, "LocalesChanged", turn);
             }
-            Signal::TimeZone(zone) if is_zone_name(zone) => self.set_time_zone(zone, "TimeZoneChanged", turn),
+            Signal::Wish(Wish::TimeZone(zone)) if is_zone_name(zone) => {
+                self.set_time_zone(zone, "TimeZoneChanged", turn)
+            }
             _ => {}
         }
     }

@@ -3,21 +3,28 @@
 use std::collections::VecDeque;
 
 use antiphon_domain::focus::{Channel, FocusState, Mixability};
-use antiphon_domain::{HubTime, Level};
+use antiphon_domain::{HubTime, Level, Moment};
 
-use crate::effect::{Effect, PlayerCommand};
+use super::Announcement;
+use crate::effect::{Effect, PlayerCommand, Receipt, SoundCommand};
 use crate::exception::{Refusal, encountered};
 use crate::message::{Directive, Event};
 
 /// What may be seen of a device while an interface acts or tells its state.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// The moment.
+    /// The moment on the hub's clock.
     pub now: HubTime,
+    /// The same on both clocks.
+    pub moment: Moment,
     /// What the speaker is asked to play at.
     pub level: Level,
     /// Who holds which channel.
     pub focus: &'a FocusState,
+    /// The interface that shows something.
+    pub visual: Option<&'static str>,
+    /// Whether the connection is up and synchronised.
+    pub connected: bool,
 }
 
 /// Something only the device machine can do, in its place among the effects.
@@ -26,7 +33,11 @@ pub(crate) enum Wish {
     Effect(Effect),
     Take { channel: Channel, interface: &'static str, mixability: Mixability },
     GiveUp { channel: Channel, interface: &'static str },
+    TakeVisual(&'static str),
+    GiveUpVisual(&'static str),
     SendWithContext(Event),
+    SendCertified(Event),
+    Announce(Announcement),
     SendStateReport,
     BeginDialog(String),
     Complete(String),
@@ -40,11 +51,17 @@ pub struct Turn<'a> {
     pub view: View<'a>,
     interface: &'static str,
     wishes: &'a mut VecDeque<Wish>,
+    receipts: &'a mut u64,
 }
 
 impl<'a> Turn<'a> {
-    pub(crate) fn new(view: View<'a>, interface: &'static str, wishes: &'a mut VecDeque<Wish>) -> Self {
-        Self { view, interface, wishes }
+    pub(crate) fn new(
+        view: View<'a>,
+        interface: &'static str,
+        wishes: &'a mut VecDeque<Wish>,
+        receipts: &'a mut u64,
+    ) -> Self {
+        Self { view, interface, wishes, receipts }
     }
 
     /// The moment.
@@ -77,9 +94,43 @@ impl<'a> Turn<'a> {
         self.effect(Effect::Player(command));
     }
 
+    /// Controls a sound of this speaker alone.
+    pub fn sound(&mut self, command: SoundCommand) {
+        self.effect(Effect::Sound(command));
+    }
+
     /// Keeps a value durably.
     pub fn store(&mut self, key: &str, value: serde_json::Value) {
-        self.effect(Effect::Store { key: key.into(), value });
+        self.effect(Effect::Store { key: key.into(), value, receipt: None });
+    }
+
+    /// Keeps a value durably and wants to know when it is on disk (`Signal::Stored`).
+    pub fn store_surely(&mut self, key: &str, value: serde_json::Value) -> Receipt {
+        *self.receipts += 1;
+        let receipt = Receipt(*self.receipts);
+        self.effect(Effect::Store { key: key.into(), value, receipt: Some(receipt) });
+        receipt
+    }
+
+    /// Sends an event that must arrive: kept on disk until the cloud has accepted it, in order with its like, over
+    /// restarts and disconnections ("certified events").
+    pub fn send_certified(&mut self, event: Event) {
+        self.wishes.push_back(Wish::SendCertified(event));
+    }
+
+    /// Tells the other interfaces something.
+    pub fn announce(&mut self, announcement: Announcement) {
+        self.wishes.push_back(Wish::Announce(announcement));
+    }
+
+    /// Shows something; whoever did before is no longer in focus.
+    pub fn take_visual(&mut self) {
+        self.wishes.push_back(Wish::TakeVisual(self.interface));
+    }
+
+    /// Shows nothing any more.
+    pub fn give_up_visual(&mut self) {
+        self.wishes.push_back(Wish::GiveUpVisual(self.interface));
     }
 
     /// Takes a channel; the answer comes by `on_focus`, always.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
 use antiphon_avs::message::Event;
-use antiphon_avs::signal::{PlayerNews, Signal};
+use antiphon_avs::signal::{PlayerNews, Signal, Wish};
 use antiphon_domain::media::{MediaError, MediaErrorKind};
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ fn capabilities_are_those_of_the_catalogue() {
 #[test]
 fn a_fresh_connection_is_told_the_state_of_everything() {
     let device = Device::new(DeviceConfig::default());
-    let event = device.synchronize_state(antiphon_domain::HubTime::EPOCH);
+    let event = device.synchronize_state(antiphon_domain::Moment::default());
     check(&event);
     let context = serde_json::to_value(event.context.unwrap()).unwrap();
     assert_eq!(
@@ -227,8 +227,8 @@ fn every_event_is_sent_by_somebody() {
     let level = antiphon_domain::Level { volume, muted: true };
     let report = antiphon_domain::Report { volume: true, mute: true };
     note(bench.signal(Signal::Levels { level, report }));
-    note(bench.signal(Signal::Locales(vec!["de-DE".into()])));
-    note(bench.signal(Signal::TimeZone("Europe/Berlin".into())));
+    note(bench.signal(Signal::Wish(Wish::Locales(vec!["de-DE".into()]))));
+    note(bench.signal(Signal::Wish(Wish::TimeZone("Europe/Berlin".into()))));
     note(bench.started(1));
     note(bench.pass(500));
     let update = json!({ "progressReportIntervalInMilliseconds": 1000 });

@@ -96,7 +96,7 @@ fn each_edge_case_is_reported_as_it_should_be() {
 fn the_context_follows_the_level() {
     let mut bench = Bench::new();
     assert!(bench.signal(Signal::Levels { level: level(7, true), report: Report::NONE }).is_empty());
-    let context = bench.device.context(bench.now);
+    let context = bench.device.context(bench.moment());
     let entry = context.iter().find(|entry| entry.header.name == "VolumeState").unwrap();
     assert_eq!(entry.payload, json!({ "volume": 7, "muted": true }));
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
-use antiphon_avs::effect::{Effect, PlayerCommand, PlayerId};
+use antiphon_avs::effect::{Effect, PlayerCommand, PlayerId, SoundCommand, SoundStart};
 use antiphon_avs::message::{Directive, Event, Header, StreamId};
 use antiphon_avs::signal::{PlayerNews, Signal};
-use antiphon_domain::HubTime;
+use antiphon_domain::sound::SoundId;
+use antiphon_domain::{HubTime, Moment, WallTime};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
@@ -28,8 +29,14 @@ impl Bench {
         Self { device: Device::new(config), now, messages: 0 }
     }
 
+    /// Now on both clocks; hub time 0 is 2030-01-01T00:00:00Z.
+    pub fn moment(&self) -> Moment {
+        let wall = WallTime::from_seconds(1_893_456_000).after(self.now.since(HubTime::EPOCH));
+        Moment { hub: self.now, wall }
+    }
+
     pub fn input(&mut self, input: DeviceInput) -> Vec<Effect> {
-        self.device.handle_input(input, self.now);
+        self.device.handle_input(input, self.moment());
         let mut effects = Vec::new();
         while let Some(effect) = self.device.poll_output() {
             if let Effect::Send(event) = &effect {
@@ -37,7 +44,7 @@ impl Bench {
             }
             effects.push(effect);
         }
-        check(&self.device.synchronize_state(self.now));
+        check(&self.device.synchronize_state(self.moment()));
         effects
     }
 
@@ -84,7 +91,7 @@ impl Bench {
 
     /// `token@offset ACTIVITY` of the context.
     pub fn state(&self) -> String {
-        let context = self.device.context(self.now);
+        let context = self.device.context(self.moment());
         let entry = context.iter().find(|entry| entry.header.name == "PlaybackState").unwrap();
         let state = &entry.payload;
         format!(
@@ -130,13 +137,37 @@ fn line(effect: &Effect) -> String {
             PlayerCommand::Pause { id } => format!("pause {}", id.0),
             PlayerCommand::Resume { id } => format!("resume {}", id.0),
             PlayerCommand::Stop { id } => format!("stop {}", id.0),
+            PlayerCommand::Bequeath(estate) => format!("bequeath {}", estate.players().len()),
         },
         Effect::Focus(view) => {
             use antiphon_domain::focus::Channel;
             format!("content {:?}", view.of(Channel::Content))
         }
-        Effect::Store { key, value } => format!("store {key} {value}"),
+        Effect::Store { key, value, .. } => format!("store {key} {value}"),
+        Effect::Sound(command) => match command {
+            SoundCommand::Prepare { id, source } => format!("sound {} is {source:?}", sound(*id)),
+            SoundCommand::Play { id, start: SoundStart::Now } => format!("sound {}", sound(*id)),
+            SoundCommand::Play { id, start: SoundStart::At(at) } => {
+                format!("sound {} at {} ms", sound(*id), at.nanos() / 1_000_000)
+            }
+            SoundCommand::Play { id, start: SoundStart::After { id: before, pause } } => {
+                format!("sound {} after {} + {} ms", sound(*id), sound(*before), pause.as_millis())
+            }
+            SoundCommand::Stop { id } => format!("sound {} stops", sound(*id)),
+            other => format!("{other:?}"),
+        },
+        Effect::Capture(command) => format!("{command:?}"),
+        Effect::Equalize(equalizer) => format!("equalize {:?}", equalizer.gains()),
+        Effect::Bluetooth(command) => format!("bluetooth {command:?}"),
+        Effect::Fetch { asset, .. } => format!("fetch {}", asset.0),
+        Effect::Discard(asset) => format!("discard {}", asset.0),
+        Effect::Redeclare => "redeclare".into(),
+        Effect::LogOut => "log out".into(),
     }
+}
+
+fn sound(id: SoundId) -> String {
+    format!("{:?}{}", id.voice, id.number)
 }
 
 fn event_line(event: &Event) -> String {

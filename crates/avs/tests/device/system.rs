@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use antiphon_avs::device::{DeviceConfig, DeviceInput};
 use antiphon_avs::effect::Effect;
-use antiphon_avs::signal::Signal;
+use antiphon_avs::signal::{Signal, Wish};
 use serde_json::json;
 
 use crate::support::{Bench, lines};
@@ -96,11 +96,11 @@ fn locales_and_time_zone_are_settings() {
         assert_eq!(bench.directive("System.SetTimeZone", bad), ["! UNEXPECTED_INFORMATION_RECEIVED"]);
     }
     assert_eq!(
-        bench.signal(Signal::TimeZone("UTC".into())),
+        bench.signal(Signal::Wish(Wish::TimeZone("UTC".into()))),
         ["store system.time_zone \"UTC\"", "TimeZoneChanged {\"timeZone\":\"UTC\"}"]
     );
     let combination = vec!["en-US".to_owned(), "es-US".to_owned()];
-    assert_eq!(bench.signal(Signal::Locales(combination)).len(), 2);
+    assert_eq!(bench.signal(Signal::Wish(Wish::Locales(combination))).len(), 2);
     let report = bench.directive("System.ReportState", json!({}));
     assert!(report[0].contains("es-US") && report[0].contains("UTC"), "{report:?}");
 

@@ -236,6 +236,7 @@ impl Rules {
             PlayerCommand::Stop { id } => {
                 assert!(self.prepared.contains(id) && self.stopped.insert(*id), "{command:?}");
             }
+            PlayerCommand::Bequeath(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@
 //! Promises: one PlaybackStarted, one PlaybackNearlyFinished and one end a stream, in that order.
 
 mod directives;
+mod estate;
 mod news;
 mod payload;
 mod progress;
@@ -27,6 +28,7 @@ use crate::exception::Refusal;
 use crate::message::{ContextEntry, Directive, Event};
 use crate::sequencer::Policy;
 use crate::signal::Signal;
+pub use estate::Estate;
 use payload::Play;
 use progress::millis;
 use stream::{Phase, Stream};
