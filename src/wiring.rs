@@ -45,6 +45,9 @@ pub(crate) fn build(
         registry: registry.clone(),
         metrics: Metrics::new(&registry).context("metrics of the actors")?,
         discovery: discovery(config),
+        assets: data_dir.join("assets"),
+        inputs: Vec::new(),
+        bluetooth: None,
         database: data_dir.join("antiphon.db"),
         voice_moves_group: config.voice.scope == Scope::Group,
         settings: settings(config),
@@ -88,6 +91,8 @@ fn settings(config: &Config) -> Box<dyn Fn(&SpeakerId) -> SpeakerSettings + Send
             ceiling: speaker.map_or(Volume::MAX, |s| s.ceiling),
             link: link(&avs, &serial),
             refresh_token: speaker.and_then(|s| s.refresh_token.clone()),
+            microphone: None,
+            bluetooth: false,
         }
     })
 }

@@ -1,6 +1,8 @@
 //! All that a surface may hold: commands in, the picture out.
 
 use actix::prelude::*;
+use antiphon_avs::message::CaptureId;
+use antiphon_avs::signal::Wish;
 use antiphon_domain::group::Target;
 use antiphon_domain::house::HouseError;
 use antiphon_domain::media::Media;
@@ -9,6 +11,7 @@ use thiserror::Error;
 
 use crate::hub::Hub;
 use crate::messages::*;
+use crate::requests::{AuthorizationAnswer, AuthorizationKind, AuthorizationRequest, ListenRequest};
 use crate::snapshot::Snapshot;
 
 /// Why a command was not carried out.
@@ -34,9 +37,10 @@ impl HubHandle {
         Self { hub }
     }
 
-    async fn ask<M>(&self, message: M) -> Result<(), HubError>
+    async fn ask<M, T>(&self, message: M) -> Result<T, HubError>
     where
-        M: Message<Result = Result<(), HouseError>> + Send + 'static,
+        M: Message<Result = Result<T, HouseError>> + Send + 'static,
+        T: Send + 'static,
         Hub: Handler<M>,
     {
         Ok(self.hub.send(message).await.map_err(|_| HubError::Ending)??)
@@ -47,7 +51,7 @@ impl HubHandle {
         Ok(self.hub.send(Look).await.map_err(|_| HubError::Ending)??)
     }
 
-    /// Changes loudness: the road that every surface shares with voice.
+    /// Changes loudness; on disk when this returns: the road that every surface shares with voice.
     pub async fn change_level(&self, target: Target, command: LevelCommand) -> Result<(), HubError> {
         self.ask(ChangeLevel { target, command, by_directive: false, received: None }).await
     }
@@ -57,7 +61,7 @@ impl HubHandle {
         self.ask(PlayMedia { target, media }).await
     }
 
-    /// Stops what a group plays, whoever began it.
+    /// Stops what a group plays, whoever began it, and what rings at the speaker that is named.
     pub async fn stop(&self, target: Target) -> Result<(), HubError> {
         self.ask(StopContent { target }).await
     }
@@ -80,6 +84,38 @@ impl HubHandle {
     /// Asks for a code to link a speaker to an Amazon account; it appears in the snapshot.
     pub async fn login(&self, speaker: SpeakerId) -> Result<(), HubError> {
         self.ask(StartLogin(speaker)).await
+    }
+
+    /// Begins a log-in by companion app, companion site or the product's own page: where to send the person. `kind`
+    /// says which; `redirect_uri` is where Login with Amazon sends the person back to.
+    pub async fn begin_authorization(
+        &self,
+        speaker: SpeakerId,
+        redirect_uri: String,
+        kind: AuthorizationKind,
+    ) -> Result<AuthorizationRequest, HubError> {
+        self.ask(BeginAuthorization { speaker, redirect_uri, kind }).await
+    }
+
+    /// Ends it with what Login with Amazon gave; the speaker is linked when this returns.
+    pub async fn authorize(&self, speaker: SpeakerId, answer: AuthorizationAnswer) -> Result<(), HubError> {
+        self.ask(Authorize { speaker, answer }).await
+    }
+
+    /// Gives the account of a speaker up: tokens, gateway, alerts, fetched files and all that its device stored are
+    /// erased when this returns.
+    pub async fn log_out(&self, speaker: SpeakerId) -> Result<(), HubError> {
+        self.ask(EndAccount(speaker)).await
+    }
+
+    /// Does what a person wishes of a speaker's Alexa device; what becomes of it shows in the snapshot.
+    pub async fn wish(&self, speaker: SpeakerId, wish: Wish) -> Result<(), HubError> {
+        self.ask(TellSpeaker { speaker, wish }).await
+    }
+
+    /// Lets a speaker hear what somebody says. `Wish::StopListening`, or the end of `request.audio`, ends it.
+    pub async fn listen(&self, speaker: SpeakerId, request: ListenRequest) -> Result<CaptureId, HubError> {
+        self.ask(Hear { speaker, request }).await
     }
 
     /// Forgets a speaker for good.

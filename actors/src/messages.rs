@@ -2,7 +2,8 @@
 
 use actix::prelude::{Message, Recipient};
 use antiphon_avs::effect::{PlayerCommand, PlayerId};
-use antiphon_avs::signal::{PlayerNews, Signal};
+use antiphon_avs::message::CaptureId;
+use antiphon_avs::signal::{PlayerNews, Signal, Wish};
 use antiphon_discovery::DiscoveryEvent;
 use antiphon_domain::group::Target;
 use antiphon_domain::house::{House, HouseError};
@@ -13,6 +14,7 @@ use antiphon_link::LinkEvent;
 use antiphon_render::{Feed, FeedEvent, OutputEvent};
 use antiphon_store::SpeakerRecord;
 
+use crate::requests::{AuthorizationAnswer, AuthorizationKind, AuthorizationRequest, ListenRequest};
 use crate::snapshot::{Snapshot, SpeakerView};
 
 /// A sign of life, asked by the hub of each child. Silence means it is made anew.
@@ -222,6 +224,53 @@ pub struct SessionLost(pub SpeakerId);
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<(), HouseError>")]
 pub struct StartLogin(pub SpeakerId);
+
+/// A person logs a speaker in otherwise than by a code. To the hub, which passes it on.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<AuthorizationRequest, HouseError>")]
+pub struct BeginAuthorization {
+    /// Whom.
+    pub speaker: SpeakerId,
+    /// Where Login with Amazon sends the person back to.
+    pub redirect_uri: String,
+    /// Which road.
+    pub kind: AuthorizationKind,
+}
+
+/// What Login with Amazon gave. To the hub, which passes it on.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<(), HouseError>")]
+pub struct Authorize {
+    /// Whom.
+    pub speaker: SpeakerId,
+    /// What.
+    pub answer: AuthorizationAnswer,
+}
+
+/// A person gives up the account of a speaker. To the hub, which passes it on; answered when all is erased.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), HouseError>")]
+pub struct EndAccount(pub SpeakerId);
+
+/// A person wishes something of a speaker's device. To the hub, which passes it on.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<(), HouseError>")]
+pub struct TellSpeaker {
+    /// Whom.
+    pub speaker: SpeakerId,
+    /// What.
+    pub wish: Wish,
+}
+
+/// Somebody speaks to a speaker. To the hub, which passes it on.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<CaptureId, HouseError>")]
+pub struct Hear {
+    /// To whom.
+    pub speaker: SpeakerId,
+    /// The sound and what is known of it.
+    pub request: ListenRequest,
+}
 
 /// A person forgets a speaker for good. To the hub.
 #[derive(Clone, Debug, Message)]

@@ -10,6 +10,7 @@ use antiphon_link::{LinkConfig, LinkContext};
 use antiphon_render::Renderer;
 
 use crate::metrics::Metrics;
+use crate::requests::{BluetoothAdapter, HubInput};
 
 /// Dependencies and settings shared by every actor.
 pub struct Parts {
@@ -31,6 +32,12 @@ pub struct Parts {
     pub discovery: DiscoveryConfig,
     /// The database file.
     pub database: PathBuf,
+    /// The folder of fetched files (sounds of alerts); made where it is not there.
+    pub assets: PathBuf,
+    /// The inputs every speaker may play.
+    pub inputs: Vec<HubInput>,
+    /// The machine's Bluetooth adapter, where the hub uses one.
+    pub bluetooth: Option<Arc<dyn BluetoothAdapter>>,
     /// Whether a volume spoken to one speaker moves its group.
     pub voice_moves_group: bool,
     /// What the configuration says of a speaker.
@@ -69,4 +76,8 @@ pub struct SpeakerSettings {
     pub link: Result<LinkConfig, String>,
     /// A first refresh token.
     pub refresh_token: Option<Secret>,
+    /// Its own microphone in GStreamer's words, e.g. `alsasrc device=hw:1`; from the configuration alone.
+    pub microphone: Option<String>,
+    /// Whether the machine's Bluetooth adapter is its.
+    pub bluetooth: bool,
 }

@@ -1,5 +1,6 @@
 //! The hub as a picture: plain data that every surface shows alike.
 
+use antiphon_avs::picture::Picture;
 use antiphon_domain::{GroupId, Level, SpeakerId, Volume};
 use serde::Serialize;
 
@@ -44,6 +45,19 @@ pub struct SpeakerView {
     /// Loudness of what it just played, dB below full scale, where its kind can tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level_dbfs: Option<f32>,
+    /// What its Alexa device shows: attention, alerts, card, tone.
+    pub device: Picture,
+    /// Whether it has a microphone of its own.
+    pub microphone: bool,
+    /// The speaker whose alert it rings, because that one cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rings_for: Option<SpeakerId>,
+    /// The speaker that rings its alert, because it cannot itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rung_by: Option<SpeakerId>,
+    /// An alert of its rings and nobody can be found to be heard.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unheard: bool,
 }
 
 /// The health of an endpoint.

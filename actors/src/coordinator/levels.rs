@@ -21,7 +21,12 @@ impl Handler<ChangeLevel> for Coordinator {
         };
         let fan_out = self.house.command(&target, message.command, message.by_directive)?;
         self.fan_out(&fan_out, message.received);
-        self.save();
+        if message.by_directive {
+            self.save();
+        } else {
+            // A surface is answered when it is on disk.
+            self.save_now();
+        }
         Ok(())
     }
 }

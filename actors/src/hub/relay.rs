@@ -1,25 +1,82 @@
 //! The commands of surfaces, passed on to whoever carries them out now.
 
 use actix::prelude::*;
+use antiphon_avs::message::CaptureId;
+use antiphon_avs::signal::Wish;
+use antiphon_domain::SpeakerId;
+use antiphon_domain::group::Target;
 use antiphon_domain::house::HouseError;
 
 use super::Hub;
 use crate::coordinator::Coordinator;
 use crate::messages::*;
 use crate::post;
+use crate::requests::AuthorizationRequest;
 use crate::snapshot::Snapshot;
+use crate::speaker::Speaker;
+
+/// A command for one speaker, passed on to whoever is its actor now.
+impl Hub {
+    fn pass_on<M, T>(&self, speaker: &SpeakerId, message: M) -> ResponseFuture<Result<T, HouseError>>
+    where
+        M: Message<Result = Result<T, HouseError>> + Send + 'static,
+        T: Send + 'static,
+        Speaker: Handler<M>,
+    {
+        let Some(child) = self.speakers.get(speaker) else {
+            let nobody = HouseError::NoSpeaker(speaker.as_str().into());
+            return Box::pin(async move { Err(nobody) });
+        };
+        let answer = child.addr.send(message);
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(gone())) })
+    }
+}
 
 impl Handler<StartLogin> for Hub {
     type Result = ResponseFuture<Result<(), HouseError>>;
 
     fn handle(&mut self, message: StartLogin, _: &mut Self::Context) -> Self::Result {
-        let asked = self.speakers.get(&message.0).map(|c| c.addr.send(message.clone()));
-        Box::pin(async move {
-            match asked {
-                Some(answer) => answer.await.unwrap_or_else(|_| Err(gone())),
-                None => Err(HouseError::NoSpeaker(message.0.as_str().into())),
-            }
-        })
+        self.pass_on(&message.0.clone(), message)
+    }
+}
+
+impl Handler<BeginAuthorization> for Hub {
+    type Result = ResponseFuture<Result<AuthorizationRequest, HouseError>>;
+
+    fn handle(&mut self, message: BeginAuthorization, _: &mut Self::Context) -> Self::Result {
+        self.pass_on(&message.speaker.clone(), message)
+    }
+}
+
+impl Handler<Authorize> for Hub {
+    type Result = ResponseFuture<Result<(), HouseError>>;
+
+    fn handle(&mut self, message: Authorize, _: &mut Self::Context) -> Self::Result {
+        self.pass_on(&message.speaker.clone(), message)
+    }
+}
+
+impl Handler<EndAccount> for Hub {
+    type Result = ResponseFuture<Result<(), HouseError>>;
+
+    fn handle(&mut self, message: EndAccount, _: &mut Self::Context) -> Self::Result {
+        self.pass_on(&message.0.clone(), message)
+    }
+}
+
+impl Handler<TellSpeaker> for Hub {
+    type Result = ResponseFuture<Result<(), HouseError>>;
+
+    fn handle(&mut self, message: TellSpeaker, _: &mut Self::Context) -> Self::Result {
+        self.pass_on(&message.speaker.clone(), message)
+    }
+}
+
+impl Handler<Hear> for Hub {
+    type Result = ResponseFuture<Result<CaptureId, HouseError>>;
+
+    fn handle(&mut self, message: Hear, _: &mut Self::Context) -> Self::Result {
+        self.pass_on(&message.speaker.clone(), message)
     }
 }
 
@@ -68,7 +125,8 @@ impl Handler<ChangeLevel> for Hub {
     type Result = ResponseFuture<Result<(), HouseError>>;
 
     fn handle(&mut self, message: ChangeLevel, _: &mut Self::Context) -> Self::Result {
-        relay(&self.coordinator, message)
+        let answer = relay(&self.coordinator, message);
+        self.once_settled(answer)
     }
 }
 
@@ -84,6 +142,14 @@ impl Handler<StopContent> for Hub {
     type Result = ResponseFuture<Result<(), HouseError>>;
 
     fn handle(&mut self, message: StopContent, _: &mut Self::Context) -> Self::Result {
+        // "Stop" at a speaker means whatever sounds there.
+        if let Target::SpeakerInGroup(speaker) | Target::SpeakerAlone(speaker) = &message.target
+            && let Some(child) = self.speakers.get(speaker)
+        {
+            let silence = TellSpeaker { speaker: speaker.clone(), wish: Wish::StopAlert };
+            // Counted when refused.
+            let _ = post::tell_addr(&child.addr, silence, &self.parts.metrics);
+        }
         relay(&self.coordinator, message)
     }
 }

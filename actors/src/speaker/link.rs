@@ -6,13 +6,12 @@ use actix::prelude::*;
 use antiphon_avs::device::DeviceInput;
 use antiphon_avs::message::Event;
 use antiphon_domain::Secret;
-use antiphon_domain::house::HouseError;
 use antiphon_link::{LinkEvent, LinkStart, LinkState, LoginReason, Persist, Sink, WaitReason};
 use antiphon_store::secret_name;
 use tracing::{debug, info, warn};
 
 use super::Speaker;
-use crate::messages::{LinkNews, Remembered, SaveSecret, StartLogin};
+use crate::messages::{LinkNews, Remembered, SaveSecret};
 use crate::post;
 use crate::snapshot::{LinkView, LoginCode};
 
@@ -179,23 +178,6 @@ impl Handler<LinkNews> for Speaker {
                 debug!(speaker = %self.id, %namespace, %name, ?outcome, "event");
             }
             _ => {}
-        }
-    }
-}
-
-impl Handler<StartLogin> for Speaker {
-    type Result = Result<(), HouseError>;
-
-    fn handle(&mut self, _: StartLogin, _: &mut Self::Context) -> Self::Result {
-        match &self.link {
-            Some(_) if self.view.link.state == "connected" => {
-                Err(HouseError::NotNow("it is linked already".into()))
-            }
-            Some(link) => link.login().map_err(|_| HouseError::NotNow("its link is busy; try again".into())),
-            None => {
-                let why = self.settings.link.as_ref().err().cloned();
-                Err(HouseError::NotNow(why.unwrap_or_else(|| "it has no link".into())))
-            }
         }
     }
 }

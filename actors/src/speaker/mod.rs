@@ -3,6 +3,7 @@
 //! The shell around [`Device`]: `link` carries directives in and events out, `levels` puts loudness where it is
 //! heard, `playback` opens the endpoint and attaches it to what its group hears, `wake` is the one timer.
 
+mod account;
 mod levels;
 mod link;
 mod playback;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
 use antiphon_avs::effect::Effect;
+use antiphon_avs::picture::Picture;
 use antiphon_avs::signal::Signal;
 use antiphon_domain::group::Target;
 use antiphon_domain::{HubTime, Level, SpeakerId, Volume};
@@ -94,6 +96,11 @@ impl Speaker {
             trouble: None,
             playing: false,
             level_dbfs: None,
+            device: Picture::default(),
+            microphone: settings.microphone.is_some(),
+            rings_for: None,
+            rung_by: None,
+            unheard: false,
         };
         let device = Device::new(DeviceConfig { level, ..Self::device_config(BTreeMap::new()) });
         Self {
