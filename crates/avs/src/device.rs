@@ -16,6 +16,7 @@ use crate::effect::Effect;
 use crate::exception::{Refusal, encountered};
 use crate::interfaces::{self, Handling, Interface, Turn, View, When, Wish};
 use crate::message::{ContextEntry, Directive, Event, Retry};
+use crate::outbox::{Outbox, OutboxCounts};
 use crate::picture::Picture;
 use crate::sequencer::Sequencer;
 use crate::signal::Signal;
@@ -120,6 +121,7 @@ pub struct Device {
     level: Level,
     counts: Counts,
     receipts: u64,
+    outbox: Outbox,
     wishes: VecDeque<Wish>,
     effects: VecDeque<Effect>,
 }
@@ -141,6 +143,7 @@ impl Device {
             level: config.level,
             counts: Counts::default(),
             receipts: 0,
+            outbox: Outbox::new(&config.stored),
             wishes: VecDeque::new(),
             effects: VecDeque::new(),
         }
@@ -158,6 +161,9 @@ impl Device {
                 for index in 0..self.interfaces.len() {
                     self.call(index, now, |interface, turn| interface.on_signal(&signal, turn));
                 }
+                if let Signal::Outcome { message_id, outcome } = &signal {
+                    self.outbox.outcome(message_id, outcome, now.hub, &mut self.effects);
+                }
             }
             DeviceInput::Connected | DeviceInput::Disconnected => {
                 let up = matches!(input, DeviceInput::Connected);
@@ -165,6 +171,7 @@ impl Device {
                 for index in 0..self.interfaces.len() {
                     self.call(index, now, |interface, turn| interface.on_connection(up, turn));
                 }
+                self.outbox.connection(up, now.hub, &mut self.effects);
             }
             DeviceInput::LoggedOut => {
                 let cancelled = self.sequencer.clear();
@@ -172,6 +179,8 @@ impl Device {
                 for index in 0..self.interfaces.len() {
                     self.call(index, now, |interface, turn| interface.on_logout(turn));
                 }
+                self.advance(now);
+                self.outbox.clear(&mut self.effects);
             }
             DeviceInput::Timeout => {}
         }
@@ -182,6 +191,7 @@ impl Device {
             }
         }
         self.advance(now);
+        self.outbox.timeout(now.hub, &mut self.effects);
     }
 
     /// The next effect, in the order in which they are to be carried out.
@@ -191,7 +201,8 @@ impl Device {
 
     /// When to come back with [`DeviceInput::Timeout`].
     pub fn deadline(&self) -> Option<HubTime> {
-        self.interfaces.iter().filter_map(|interface| interface.deadline()).min()
+        let interfaces = self.interfaces.iter().filter_map(|interface| interface.deadline());
+        interfaces.chain(self.outbox.deadline()).min()
     }
 
     /// `System.SynchronizeState` with the state of every interface: the opening of each connection.
@@ -235,6 +246,11 @@ impl Device {
     /// How many directives went which way.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// How full the outbox is of events that must arrive.
+    pub fn outbox(&self) -> OutboxCounts {
+        self.outbox.counts()
     }
 
     fn arrive(&mut self, directive: Directive, now: Moment) {
@@ -329,7 +345,7 @@ impl Device {
                     self.visual = None;
                 }
             }
-            Wish::SendCertified(event) => self.effects.push_back(Effect::Send(event)),
+            Wish::SendCertified(event) => self.outbox.push(event, now.hub, &mut self.effects),
             Wish::Announce(announcement) => {
                 for index in 0..self.interfaces.len() {
                     self.call(index, now, |interface, turn| interface.on_announcement(&announcement, turn));
