@@ -3,7 +3,6 @@
 //! It has a thread of its own, because a commit waits for the disk. Levels are saved debounced; secrets and
 //! who is with whom before they are acknowledged.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,8 +13,8 @@ use antiphon_store::{SpeakerRecord, Store, StoreError, secret_name};
 use tracing::{error, warn};
 
 use crate::messages::{
-    Close, EraseSpeaker, Heartbeat, Recall, RecallHouse, Remembered, SaveDevice, SaveHouse, SaveSecret,
-    SaveSpeaker, Settle,
+    Close, EraseAccount, EraseSpeaker, Heartbeat, Recall, RecallHouse, Remembered, SaveDevice, SaveHouse,
+    SaveSecret, SaveSpeaker, Settle,
 };
 
 const HOUSE: &str = "house";
@@ -68,17 +67,11 @@ impl Archive {
         archive
     }
 
-    fn device_key(speaker: &SpeakerId) -> String {
-        format!("device:{speaker}")
-    }
-
     fn recall(&self, speaker: &SpeakerId) -> Result<Remembered, StoreError> {
-        let stored: Option<BTreeMap<String, serde_json::Value>> =
-            self.store.document(&Self::device_key(speaker))?;
         Ok(Remembered {
             refresh_token: self.store.secret(speaker, secret_name::REFRESH_TOKEN)?,
             gateway: self.store.secret(speaker, secret_name::GATEWAY)?.map(|s| s.expose().to_string()),
-            stored: stored.unwrap_or_default(),
+            stored: self.store.device_values(speaker)?,
         })
     }
 
@@ -154,11 +147,7 @@ impl Handler<EraseSpeaker> for Archive {
     type Result = ();
 
     fn handle(&mut self, message: EraseSpeaker, _: &mut Self::Context) {
-        let erased = self
-            .store
-            .forget_speaker(&message.0)
-            .and_then(|_| self.store.remove_document(&Self::device_key(&message.0)));
-        if let Err(e) = erased {
+        if let Err(e) = self.store.forget_speaker(&message.0) {
             warn!(speaker = %message.0, error = %e, "speaker could not be erased");
         }
     }
@@ -182,8 +171,28 @@ impl Handler<SaveDevice> for Archive {
     type Result = ();
 
     fn handle(&mut self, message: SaveDevice, _: &mut Self::Context) {
-        if let Err(e) = self.store.save_document(&Self::device_key(&message.speaker), &message.stored) {
-            error!(speaker = %message.speaker, error = %e, "device state could not be saved");
+        let SaveDevice { speaker, key, value, saved } = message;
+        let result = self.store.save_device_value(&speaker, &key, &value);
+        if let Err(e) = &result {
+            error!(%speaker, key, error = %e, "a device's state could not be saved");
+        }
+        if let Some(saved) = saved {
+            // A speaker that has ended needs no answer.
+            let _ = saved.send(result.is_ok());
+        }
+    }
+}
+
+impl Handler<EraseAccount> for Archive {
+    type Result = bool;
+
+    fn handle(&mut self, message: EraseAccount, _: &mut Self::Context) -> bool {
+        match self.store.forget_account(&message.0) {
+            Ok(()) => true,
+            Err(e) => {
+                error!(speaker = %message.0, error = %e, "an account could not be erased");
+                false
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use antiphon_endpoint::{Descriptor, EndpointEvent};
 use antiphon_link::LinkEvent;
 use antiphon_render::{Feed, FeedEvent, OutputEvent};
 use antiphon_store::SpeakerRecord;
+use tokio::sync::oneshot;
 
 use crate::requests::{AuthorizationAnswer, AuthorizationKind, AuthorizationRequest, ListenRequest};
 use crate::snapshot::{Snapshot, SpeakerView};
@@ -334,15 +335,24 @@ pub struct SaveSecret {
     pub secret: Secret,
 }
 
-/// Save what a device machine wants to find again. To the archive.
-#[derive(Clone, Message)]
+/// Keep a value of a device machine. To the archive, which keeps those of one speaker in order.
+#[derive(Message)]
 #[rtype(result = "()")]
 pub struct SaveDevice {
     /// Whose.
     pub speaker: SpeakerId,
-    /// Everything its machine ever stored, by key.
-    pub stored: std::collections::BTreeMap<String, serde_json::Value>,
+    /// The name it is handed back under.
+    pub key: String,
+    /// It; `null` forgets it.
+    pub value: serde_json::Value,
+    /// Told whether it is on disk. Not by a message: a full mailbox must not lose it.
+    pub saved: Option<oneshot::Sender<bool>>,
 }
+
+/// Erase the secrets of a speaker and all that its device stored; answered when it is done. To the archive.
+#[derive(Clone, Message)]
+#[rtype(result = "bool")]
+pub struct EraseAccount(pub SpeakerId);
 
 /// What the archive remembers of a speaker's machine and account. To the archive.
 #[derive(Clone, Debug, Message)]

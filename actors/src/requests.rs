@@ -33,9 +33,9 @@ pub enum Container {
     /// A WAV file of any rate and channels, also one of unknown length.
     Wav,
     /// 16 kHz 16 bit mono little-endian, nothing else.
-    Pcm,
-    /// Opus in an Ogg file.
-    Ogg,
+    Pcm16k,
+    /// Opus, 16 kHz mono, hard constant rate: frames of 80 bytes, nothing else.
+    Opus,
 }
 
 /// One input of the hub that speakers may play (Alexa.InputController).

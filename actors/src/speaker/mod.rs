@@ -7,6 +7,7 @@ mod account;
 mod levels;
 mod link;
 mod playback;
+mod storage;
 mod wake;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -45,7 +46,6 @@ pub struct Speaker {
     finder: Recipient<SessionLost>,
     device: Device,
     link: Option<LinkHandle>,
-    stored: BTreeMap<String, serde_json::Value>,
     level: Level,
     version: u64,
     /// Levels in force, with the moment they were set, that Alexa and the surfaces are not told of yet.
@@ -115,7 +115,6 @@ impl Speaker {
             finder,
             device,
             link: None,
-            stored: BTreeMap::new(),
             level,
             version: 0,
             unreported: VecDeque::new(),
@@ -153,12 +152,12 @@ impl Speaker {
     fn drive(&mut self, input: DeviceInput, ctx: &mut Context<Self>) {
         self.device.handle_input(input, self.parts.moment());
         while let Some(effect) = self.device.poll_output() {
-            self.perform(effect);
+            self.perform(effect, ctx);
         }
         self.arm(ctx);
     }
 
-    fn perform(&mut self, effect: Effect) {
+    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         match effect {
             Effect::Send(event) => self.send(event),
             Effect::ChangeLevel(command) => {
@@ -178,12 +177,7 @@ impl Speaker {
                     warn!(speaker = %self.id, "a player order was refused by the coordinator");
                 }
             }
-            Effect::Store { key, value, .. } => {
-                self.stored.insert(key, value);
-                let save = SaveDevice { speaker: self.id.clone(), stored: self.stored.clone() };
-                // Counted when refused.
-                let _ = post::tell(&self.archive.device, save, &self.parts.metrics);
-            }
+            Effect::Store { key, value, receipt } => self.store(key, value, receipt, ctx),
             other => debug!(speaker = %self.id, effect = ?other, "nothing here takes this effect yet"),
         }
     }
@@ -234,7 +228,6 @@ impl Actor for Speaker {
 impl Speaker {
     /// What the archive remembers is here: the device machine and the link can begin.
     fn begin(&mut self, remembered: Remembered, ctx: &mut Context<Self>) {
-        self.stored = remembered.stored.clone();
         let config = DeviceConfig { level: self.level, ..Self::device_config(remembered.stored.clone()) };
         self.device = Device::new(config);
         self.arm(ctx);

@@ -1,5 +1,6 @@
 //! Changes that are committed together. Every change of the store goes through here.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use antiphon_domain::{Secret, SpeakerId};
@@ -38,10 +39,40 @@ impl<'a> Batch<'a> {
         record::save(&self.transaction, speaker).map_err(|e| e.at(self.path))
     }
 
-    /// Forgets a speaker with its secrets; false when it was not there.
+    /// Forgets a speaker with its account; false when it was not there.
     pub fn forget_speaker(&self, id: &SpeakerId) -> Result<bool, StoreError> {
-        self.execute("DELETE FROM secrets WHERE speaker = ?1", params![id.as_str()])?;
+        self.forget_account(id)?;
         Ok(self.execute("DELETE FROM speakers WHERE id = ?1", params![id.as_str()])? > 0)
+    }
+
+    /// Forgets every secret of a speaker and all that its device stored; the speaker stays.
+    pub fn forget_account(&self, id: &SpeakerId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM secrets WHERE speaker = ?1", params![id.as_str()])?;
+        self.execute("DELETE FROM device WHERE speaker = ?1", params![id.as_str()])?;
+        Ok(())
+    }
+
+    /// Stores one value of a speaker's device (which need not be stored itself), in place of the old one; JSON `null`
+    /// removes it.
+    pub fn save_device_value(
+        &self,
+        speaker: &SpeakerId,
+        key: &str,
+        value: &serde_json::Value,
+    ) -> Result<(), StoreError> {
+        if value.is_null() {
+            self.execute(
+                "DELETE FROM device WHERE speaker = ?1 AND key = ?2",
+                params![speaker.as_str(), key],
+            )?;
+        } else {
+            self.execute(
+                "INSERT INTO device (speaker, key, value) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (speaker, key) DO UPDATE SET value = ?3",
+                params![speaker.as_str(), key, value.to_string()],
+            )?;
+        }
+        Ok(())
     }
 
     /// Stores a value under `key`, in place of what was there.
@@ -97,6 +128,27 @@ pub(crate) fn document<T: DeserializeOwned>(
         Ok(value) => Ok(Some(value)),
         Err(e) => Err(Failure::Document { key: key.to_owned(), cause: e.to_string() }),
     }
+}
+
+pub(crate) fn device_values(
+    connection: &Connection,
+    speaker: &SpeakerId,
+) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT key, value FROM device WHERE speaker = ?1")?;
+    let mut rows = statement.query([speaker.as_str()])?;
+    let mut values = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let (key, text): (String, String) = (row.get(0)?, row.get(1)?);
+        match serde_json::from_str(&text) {
+            Ok(value) => {
+                values.insert(key, value);
+            }
+            Err(e) => {
+                return Err(Failure::Document { key: format!("{key} of {speaker}"), cause: e.to_string() });
+            }
+        }
+    }
+    Ok(values)
 }
 
 pub(crate) fn secret(

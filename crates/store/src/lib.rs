@@ -1,4 +1,4 @@
-//! SQLite behind the archive: speakers, secrets and documents (groups, settings).
+//! SQLite behind the archive: speakers, secrets, what devices store, and documents (groups).
 //!
 //! Owns one database file and holds it alone while it is open. Promises that whatever a method acknowledged (returned
 //! `Ok` for) is on disk: write-ahead log, `synchronous=FULL`, one commit a call or a [`Store::batch`]. Driven by the
@@ -11,6 +11,7 @@ mod open;
 mod record;
 mod schema;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -75,7 +76,30 @@ impl Store {
         self.batch(|b| b.save_speaker(speaker))
     }
 
-    /// Forgets a speaker with its secrets; false when it was not there.
+    /// Everything a speaker's device stored, by key.
+    pub fn device_values(
+        &self,
+        speaker: &SpeakerId,
+    ) -> Result<BTreeMap<String, serde_json::Value>, StoreError> {
+        self.counted(batch::device_values(&self.connection, speaker).map_err(|e| e.at(&self.path)))
+    }
+
+    /// Stores one value of a speaker's device, in place of the old one; JSON `null` removes it.
+    pub fn save_device_value(
+        &mut self,
+        speaker: &SpeakerId,
+        key: &str,
+        value: &serde_json::Value,
+    ) -> Result<(), StoreError> {
+        self.batch(|b| b.save_device_value(speaker, key, value))
+    }
+
+    /// Forgets every secret of a speaker and all that its device stored; the speaker stays.
+    pub fn forget_account(&mut self, id: &SpeakerId) -> Result<(), StoreError> {
+        self.batch(|b| b.forget_account(id))
+    }
+
+    /// Forgets a speaker with its account; false when it was not there.
     pub fn forget_speaker(&mut self, id: &SpeakerId) -> Result<bool, StoreError> {
         self.batch(|b| b.forget_speaker(id))
     }

@@ -1,7 +1,6 @@
 //! The tables, as a list of steps. `PRAGMA user_version` says how many of them a file has seen.
 //!
-//! A step that was released is never edited; what changes (alerts and the event outbox are to come) is a new step at
-//! the end.
+//! A step that was released is never edited; what changes is a new step at the end.
 
 use std::path::Path;
 
@@ -36,6 +35,17 @@ const MIGRATIONS: &[&str] = &[
         key   TEXT PRIMARY KEY NOT NULL,
         value TEXT NOT NULL
     ) STRICT;",
+    // 3: what each device machine remembers, one row a value (it was one document a speaker)
+    "CREATE TABLE device (
+        speaker TEXT NOT NULL,
+        key     TEXT NOT NULL,
+        value   TEXT NOT NULL,
+        PRIMARY KEY (speaker, key)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO device (speaker, key, value)
+        SELECT substr(d.key, 8), e.key, d.value -> e.fullkey FROM documents AS d, json_each(d.value) AS e
+        WHERE substr(d.key, 1, 7) = 'device:' AND json_type(d.value) = 'object';
+    DELETE FROM documents WHERE substr(key, 1, 7) = 'device:';",
 ];
 
 /// Refuses a database of another program before anything in it is touched.
@@ -107,6 +117,28 @@ mod tests {
             assert_eq!(speakers, i64::from(old > 0));
             connection.execute("INSERT INTO documents VALUES ('house','{}')", []).unwrap();
         }
+    }
+
+    #[test]
+    fn what_a_device_stored_as_one_document_becomes_a_row_each() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        take(&mut connection, 1, MIGRATIONS[0]).unwrap();
+        take(&mut connection, 2, MIGRATIONS[1]).unwrap();
+        let documents = r#"INSERT INTO documents VALUES ('device:a:b', '{"x.y":{"n":[1,2]},"s":"text","n":null}'),
+            ('house', '{"v":1}')"#;
+        connection.execute(documents, []).unwrap();
+        migrate(&mut connection, Path::new("x")).unwrap();
+        let mut statement =
+            connection.prepare("SELECT speaker, key, value FROM device ORDER BY key").unwrap();
+        let rows: Vec<(String, String, String)> = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let row = |key: &str, value: &str| ("a:b".to_owned(), key.to_owned(), value.to_owned());
+        assert_eq!(rows, [row("n", "null"), row("s", "\"text\""), row("x.y", "{\"n\":[1,2]}")]);
+        let left: i64 = connection.query_row("SELECT count(*) FROM documents", [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 1);
     }
 
     /// A step that fails half way leaves the version before it, whole.

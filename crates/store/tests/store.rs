@@ -273,3 +273,27 @@ proptest! {
         prop_assert_eq!(store.document(&key).unwrap(), Some(value));
     }
 }
+
+#[test]
+fn device_values_are_kept_one_by_one_and_go_with_the_account() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("antiphon.db");
+    let (a, ab) = (SpeakerId::new("a"), SpeakerId::new("a:b"));
+    let mut store = Store::open(&path).unwrap();
+    let one = serde_json::json!({"n": [1, 2.5, "x"]});
+    store.save_device_value(&a, "alerts.all", &one).unwrap();
+    store.save_device_value(&a, "gone", &one).unwrap();
+    store.save_device_value(&a, "gone", &serde_json::Value::Null).unwrap();
+    store.save_device_value(&ab, "alerts.all", &serde_json::json!(2)).unwrap();
+    store.save_secret(&a, secret_name::REFRESH_TOKEN, &Secret::new("t")).unwrap();
+    store.save_speaker(&speaker("a")).unwrap();
+    drop(store);
+    let mut store = Store::open(&path).unwrap();
+    assert_eq!(store.device_values(&a).unwrap(), BTreeMap::from([("alerts.all".to_owned(), one)]));
+    store.forget_account(&a).unwrap();
+    assert!(store.device_values(&a).unwrap().is_empty());
+    assert!(store.secret(&a, secret_name::REFRESH_TOKEN).unwrap().is_none());
+    assert!(store.speaker(&a).unwrap().is_some(), "the speaker itself stays");
+    store.forget_speaker(&ab).unwrap();
+    assert!(store.device_values(&ab).unwrap().is_empty());
+}
