@@ -5,6 +5,7 @@
 
 mod announcement;
 mod audio_player;
+mod bluetooth;
 mod declared;
 mod interaction_model;
 mod speaker;
@@ -32,14 +33,18 @@ pub use turn::{Turn, View};
 
 /// Every interface of a device. A new one is a line here.
 pub(crate) fn all(config: &DeviceConfig) -> Vec<Box<dyn Interface>> {
-    vec![
+    let mut all: Vec<Box<dyn Interface>> = vec![
         Box::new(system::System::new(config)),
         Box::new(speaker::Speaker),
         Box::new(audio_player::AudioPlayer::new(config)),
         Box::new(interaction_model::InteractionModel),
         Box::new(declared::ALEXA),
         Box::new(declared::API_GATEWAY),
-    ]
+    ];
+    if config.bluetooth {
+        all.push(Box::new(bluetooth::Bluetooth::new(config)));
+    }
+    all
 }
 
 /// When a directive is carried out.
