@@ -5,6 +5,7 @@
 
 mod audio_player;
 mod audio_queue;
+mod bluetooth;
 mod catalogue;
 mod dialogs;
 mod speaker;
