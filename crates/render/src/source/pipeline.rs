@@ -18,16 +18,31 @@ use super::{Piece, SourceEnd, SourceSettings, failure};
 
 const BLOCK_SAMPLES: usize = BLOCK_FRAMES * CHANNELS;
 
+/// The sink's own word for its end: a pipeline that broke before it played passes no end of stream on.
+const END: &str = "antiphon-end";
+
 /// A source's pipeline and what its watch looks at.
 pub(super) struct Decoder {
     pub pipeline: gst::Pipeline,
     /// The entry of our own elements: its caps tell what the stream is made of.
     pub entry: gst::Pad,
     pub progress: Arc<Progress>,
+    sink: gst_app::AppSink,
     cutter: Arc<Mutex<Cutter>>,
 }
 
 impl Decoder {
+    /// Lets out what a broken pipeline still holds.
+    ///
+    /// A bin that hears of an error gives up the change of state it is in: a pipeline that breaks before its first
+    /// sound, or while it seeks, never starts its sink, whatever it is told afterwards. What is on its way comes to the
+    /// sink all the same and waits there, so the sink is started without the pipeline.
+    pub(super) fn drain(&self) {
+        if self.sink.set_state(gst::State::Playing).is_err() {
+            debug!("a broken pipeline does not let go of its rest");
+        }
+    }
+
     /// Sends what is left when the pipeline is at its end, and the end.
     pub(super) fn finish(&self, end: &SourceEnd, failure: Option<MediaError>) {
         // The streaming thread is done: the lock is free.
@@ -69,7 +84,7 @@ pub(super) fn build(
     }
     let progress = Arc::new(Progress::default());
     let cutter = Arc::new(Mutex::new(Cutter::default()));
-    let sink = sink(end.clone(), Arc::clone(&progress), Arc::clone(&cutter));
+    let sink = sink(end.clone(), Arc::clone(&progress), Arc::clone(&cutter), bus.clone());
     let decode = make("uridecodebin")?;
     decode.set_property("uri", &media.url);
     // Only sound, and wholly decoded; pictures and films are neither exposed nor decoded.
@@ -104,7 +119,7 @@ pub(super) fn build(
         }
         None
     });
-    Ok(Decoder { pipeline, entry, progress, cutter })
+    Ok(Decoder { pipeline, entry, progress, sink, cutter })
 }
 
 fn set_up_http(source: &gst::Element, headers: &[(String, String)], agent: &str, timeout: u64) {
@@ -149,8 +164,19 @@ fn internal(error: gst::glib::BoolError) -> MediaError {
     failure::device(error.message.to_string())
 }
 
+/// Whether a message says that all sound has come to the sink.
+pub(super) fn is_end(message: &gst::Message) -> bool {
+    matches!(message.view(), gst::MessageView::Application(_))
+        && message.structure().is_some_and(|structure| structure.name() == END)
+}
+
 /// The end of the pipeline: cuts what comes into blocks and sends them, waiting for room.
-fn sink(end: SourceEnd, progress: Arc<Progress>, cutter: Arc<Mutex<Cutter>>) -> gst_app::AppSink {
+fn sink(
+    end: SourceEnd,
+    progress: Arc<Progress>,
+    cutter: Arc<Mutex<Cutter>>,
+    bus: gst::Bus,
+) -> gst_app::AppSink {
     let caps = gst_audio::AudioCapsBuilder::new_interleaved()
         .format(gst_audio::AudioFormat::S16le)
         .rate(SampleRate::HUB.hertz() as i32)
@@ -172,6 +198,10 @@ fn sink(end: SourceEnd, progress: Arc<Progress>, cutter: Arc<Mutex<Cutter>>) -> 
                     return Err(gst::FlowError::Eos);
                 }
                 Ok(gst::FlowSuccess::Ok)
+            })
+            .eos(move |_| {
+                // A bus refuses messages only while it is flushing, when nobody waits for the end any more.
+                let _ = bus.post(gst::message::Application::new(gst::Structure::new_empty(END)));
             })
             .build(),
     );

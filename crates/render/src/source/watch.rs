@@ -72,20 +72,7 @@ fn attempt(
             return Ok(());
         }
     };
-    let mut watch = Watch {
-        media,
-        settings,
-        end,
-        decoder: &decoder,
-        ranges,
-        begun: false,
-        failure: None,
-        attributes: StreamAttributes::default(),
-        tags: StreamTags::default(),
-        pieces: 0,
-        last_progress: clock.now(),
-    };
-    let followed = watch.follow(clock, bus);
+    let followed = Watch::new(media, settings, end, &decoder, ranges, clock.now()).follow(clock, bus);
     if let Err(Trouble::Failed(error)) = &followed {
         info!(url = %media.url, kind = ?error.kind, message = %error.message, "a source failed");
         // What was decoded before is still wanted, so the end waits its turn.
@@ -112,7 +99,30 @@ struct Watch<'a> {
     last_progress: HubTime,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    fn new(
+        media: &'a Media,
+        settings: &'a SourceSettings,
+        end: &'a SourceEnd,
+        decoder: &'a Decoder,
+        ranges: bool,
+        now: HubTime,
+    ) -> Self {
+        Self {
+            media,
+            settings,
+            end,
+            decoder,
+            ranges,
+            begun: false,
+            failure: None,
+            attributes: StreamAttributes::default(),
+            tags: StreamTags::default(),
+            pieces: 0,
+            last_progress: now,
+        }
+    }
+
     fn follow(&mut self, clock: &Arc<dyn Clock>, bus: &gst::Bus) -> Result<(), Trouble> {
         let prerolls = match self.decoder.pipeline.set_state(gst::State::Paused) {
             Ok(gst::StateChangeSuccess::NoPreroll) => false,
@@ -129,18 +139,18 @@ impl Watch<'_> {
                 return Ok(());
             }
             if let Some(message) = message {
-                if matches!(message.view(), gst::MessageView::Eos(_)) {
+                if pipeline::is_end(&message) {
                     // An error on the way to the end lies before it on the bus.
                     self.decoder.finish(self.end, self.failure.take());
                     return Ok(());
                 }
-                self.on_message(&message)?;
+                self.on_message(&message, clock.now())?;
             }
             self.check_progress(clock.now())?;
         }
     }
 
-    fn on_message(&mut self, message: &gst::Message) -> Result<(), Trouble> {
+    fn on_message(&mut self, message: &gst::Message, now: HubTime) -> Result<(), Trouble> {
         match message.view() {
             gst::MessageView::Error(error) => {
                 debug!(error = %error.error(), debug = ?error.debug(), "gstreamer reports");
@@ -157,11 +167,14 @@ impl Watch<'_> {
                 if elsewhere || (unheard && !broke_off) {
                     return Err(self.failure.take().unwrap_or(failure).into());
                 }
-                // What is still in the pipeline is worth hearing: it drains to its end.
-                self.failure.get_or_insert(failure);
-                if !self.begun {
-                    self.play()?;
+                // What is still in the pipeline is worth hearing: it drains to its end. It may have come just now,
+                // after a long wait, so the time to drain begins here.
+                if self.failure.is_none() {
+                    self.failure = Some(failure);
+                    self.last_progress = now;
                 }
+                self.begun = true;
+                self.decoder.drain();
             }
             gst::MessageView::AsyncDone(_) if !self.begun => {
                 self.describe();
@@ -287,3 +300,6 @@ impl Watch<'_> {
         let _ = self.end.news.try_send(news);
     }
 }
+
+#[cfg(test)]
+mod tests;
