@@ -5,75 +5,29 @@
 //! [`DeviceInput::Timeout`] (too early or too late does no harm). The speaker actor does. What a peer sends is answered
 //! by ExceptionEncountered, never by a panic, and never held without bound.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+mod config;
+mod exchange;
+mod grant;
+#[cfg(test)]
+mod tests;
 
-use antiphon_domain::focus::{FocusChange, FocusState};
-use antiphon_domain::{HubTime, Level, Moment, Volume};
+use std::collections::VecDeque;
+
+use antiphon_domain::focus::FocusState;
+use antiphon_domain::{HubTime, Level, Moment};
 use serde_json::{Value, json};
 
 use crate::effect::Effect;
 use crate::exception::{Refusal, encountered};
-use crate::interfaces::{self, Handling, Interface, Turn, View, When, Wish};
+use crate::interfaces::{self, Announcement, Handling, Interface, Turn, View, When, Wish};
 use crate::message::{ContextEntry, Directive, Event, Retry};
 use crate::outbox::{Outbox, OutboxCounts};
 use crate::picture::Picture;
 use crate::sequencer::Sequencer;
 use crate::signal::Signal;
-use crate::{capability, context};
-
-#[cfg(test)]
-mod tests;
-
-/// What a device needs to know from the beginning.
-#[derive(Clone, Debug)]
-pub struct DeviceConfig {
-    /// What the speaker is asked to play at.
-    pub level: Level,
-    /// The firmware version, 1 to 2147483647 (System.SoftwareInfo).
-    pub firmware_version: u32,
-    /// The player's name as a reversed domain name (AudioPlayer fingerprint).
-    pub package: String,
-    /// The locales supported; the first is in force until another is chosen.
-    pub locales: Vec<String>,
-    /// The ordered combinations of locales supported.
-    pub locale_combinations: Vec<Vec<String>>,
-    /// How long before it is heard a sound must be ordered: the endpoint's lead.
-    pub lead: Duration,
-    /// The hub's inputs this speaker may play: name and what people call it (Alexa.InputController).
-    pub inputs: Vec<(String, Vec<String>)>,
-    /// Whether it has a microphone of its own that can be opened at any time.
-    pub microphone: bool,
-    /// Whether the machine's Bluetooth adapter is this speaker's.
-    pub bluetooth: bool,
-    /// Whether it is declared by the Capabilities API (then Settings 1.0 and SetEndpoint are its), not by
-    /// Alexa.Discovery.
-    pub legacy: bool,
-    /// Whether content may go on quietly under speech; otherwise it pauses.
-    pub ducking: bool,
-    /// What [`Effect::Store`] gave to keep, the latest of each key.
-    pub stored: BTreeMap<String, Value>,
-}
-
-impl Default for DeviceConfig {
-    fn default() -> Self {
-        let locales = ["en-US", "de-DE", "en-AU", "en-CA", "en-GB", "es-ES", "fr-FR", "it-IT", "ja-JP"];
-        Self {
-            level: Level { volume: Volume::SAFE, muted: false },
-            firmware_version: 1,
-            package: "local.antiphon.hub".into(),
-            locales: locales.map(Into::into).to_vec(),
-            locale_combinations: Vec::new(),
-            lead: Duration::from_millis(100),
-            inputs: Vec::new(),
-            microphone: false,
-            bluetooth: false,
-            legacy: false,
-            ducking: true,
-            stored: BTreeMap::new(),
-        }
-    }
-}
+use crate::{capability, context, signal};
+pub use config::DeviceConfig;
+use exchange::Exchange;
 
 /// What happens to a device.
 #[derive(Clone, Debug)]
@@ -99,6 +53,9 @@ pub enum DeviceInput {
     Timeout,
 }
 
+/// It holds the Dialog channel, too, but is no source of sound that a bare "stop" could mean (interface notes 10).
+const LISTENER: &str = "SpeechRecognizer";
+
 /// How many directives went which way since the device was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -115,6 +72,7 @@ pub struct Counts {
 pub struct Device {
     interfaces: Vec<Box<dyn Interface>>,
     sequencer: Sequencer,
+    exchange: Exchange,
     focus: FocusState,
     visual: Option<&'static str>,
     connected: bool,
@@ -123,6 +81,8 @@ pub struct Device {
     receipts: u64,
     outbox: Outbox,
     wishes: VecDeque<Wish>,
+    /// Who wants to be called when nothing else is to be done.
+    settling: VecDeque<&'static str>,
     effects: VecDeque<Effect>,
 }
 
@@ -137,7 +97,8 @@ impl Device {
         Self {
             interfaces,
             sequencer: Sequencer::default(),
-            focus: FocusState::new(config.ducking),
+            exchange: Exchange::default(),
+            focus: FocusState::new(config.ducking).not_recording(LISTENER),
             visual: None,
             connected: false,
             level: config.level,
@@ -145,6 +106,7 @@ impl Device {
             receipts: 0,
             outbox: Outbox::new(&config.stored),
             wishes: VecDeque::new(),
+            settling: VecDeque::new(),
             effects: VecDeque::new(),
         }
     }
@@ -158,6 +120,10 @@ impl Device {
                 if let Signal::Levels { level, .. } = &signal {
                     self.level = *level;
                 }
+                self.exchange.hear(&signal);
+                if signal == Signal::Wish(signal::Wish::StopForeground) {
+                    self.wishes.push_back(Wish::StopForeground);
+                }
                 for index in 0..self.interfaces.len() {
                     self.call(index, now, |interface, turn| interface.on_signal(&signal, turn));
                 }
@@ -168,12 +134,16 @@ impl Device {
             DeviceInput::Connected | DeviceInput::Disconnected => {
                 let up = matches!(input, DeviceInput::Connected);
                 self.connected = up;
+                if !up {
+                    self.exchange.cut();
+                }
                 for index in 0..self.interfaces.len() {
                     self.call(index, now, |interface, turn| interface.on_connection(up, turn));
                 }
                 self.outbox.connection(up, now.hub, &mut self.effects);
             }
             DeviceInput::LoggedOut => {
+                self.exchange.cut();
                 let cancelled = self.sequencer.clear();
                 self.cancel(&cancelled, now);
                 for index in 0..self.interfaces.len() {
@@ -185,6 +155,9 @@ impl Device {
             DeviceInput::Timeout => {}
         }
         self.advance(now);
+        if self.focus.deadline().is_some_and(|due| due <= now.hub) {
+            self.refocus(now, |focus| focus.expire(now.hub));
+        }
         for index in 0..self.interfaces.len() {
             if self.interfaces[index].deadline().is_some_and(|due| due <= now.hub) {
                 self.call(index, now, |interface, turn| interface.on_deadline(turn));
@@ -202,7 +175,7 @@ impl Device {
     /// When to come back with [`DeviceInput::Timeout`].
     pub fn deadline(&self) -> Option<HubTime> {
         let interfaces = self.interfaces.iter().filter_map(|interface| interface.deadline());
-        interfaces.chain(self.outbox.deadline()).min()
+        interfaces.chain(self.outbox.deadline()).chain(self.focus.deadline()).min()
     }
 
     /// `System.SynchronizeState` with the state of every interface: the opening of each connection.
@@ -235,6 +208,8 @@ impl Device {
             focus: &self.focus,
             visual: self.visual,
             connected: self.connected,
+            quiet: self.sequencer.is_quiet(),
+            last_directive: self.exchange.latest(),
         }
     }
 
@@ -261,11 +236,16 @@ impl Device {
         }
         // The id that counts in a NewDialogRequest is the one in its payload.
         let begins_dialog = header.namespace == "InteractionModel" && header.name == "NewDialogRequest";
+        let found = self.find(&directive);
         if self.sequencer.is_stale(&directive) && !begins_dialog {
-            self.counts.stale += 1;
-            return;
+            let accepts = |(index, _): (usize, When)| self.interfaces[index].accepts_stale(&directive);
+            if !found.is_some_and(accepts) {
+                self.counts.stale += 1;
+                return;
+            }
         }
-        let Some((index, when)) = self.find(&directive) else {
+        self.exchange.arrived(now.hub);
+        let Some((index, when)) = found else {
             let refusal =
                 Refusal::unsupported(format!("{}.{} is not known here", header.namespace, header.name));
             return self.refuse(&directive.raw, &refusal);
@@ -294,6 +274,12 @@ impl Device {
                 if let Some((index, _)) = self.find(&directive) {
                     self.carry_out(index, &directive, now);
                 }
+            } else if let Some(interface) = self.settling.pop_front() {
+                if let Some(index) = self.interfaces.iter().position(|i| i.namespace() == interface) {
+                    self.call(index, now, |interface, turn| interface.on_settled(turn));
+                }
+            } else if self.exchange.ends(self.sequencer.is_quiet()) {
+                self.wishes.push_back(Wish::Announce(Announcement::DialogOver));
             } else {
                 return;
             }
@@ -330,63 +316,6 @@ impl Device {
         self.wishes.push_back(Wish::Effect(Effect::Send(encountered(raw, refusal))));
     }
 
-    fn grant(&mut self, wish: Wish, now: Moment) {
-        match wish {
-            Wish::Effect(effect) => self.effects.push_back(effect),
-            Wish::Take { channel, interface, mixability } => {
-                self.refocus(now, |focus| focus.take(channel, interface, mixability, now.hub));
-            }
-            Wish::GiveUp { channel, interface } => {
-                self.refocus(now, |focus| focus.give_up(channel, interface, now.hub));
-            }
-            Wish::TakeVisual(interface) => self.visual = Some(interface),
-            Wish::GiveUpVisual(interface) => {
-                if self.visual == Some(interface) {
-                    self.visual = None;
-                }
-            }
-            Wish::SendCertified(event) => self.outbox.push(event, now.hub, &mut self.effects),
-            Wish::Announce(announcement) => {
-                for index in 0..self.interfaces.len() {
-                    self.call(index, now, |interface, turn| interface.on_announcement(&announcement, turn));
-                }
-            }
-            Wish::SendWithContext(mut event) => {
-                event.context = Some(self.context(now));
-                self.effects.push_back(Effect::Send(event));
-            }
-            Wish::SendStateReport => {
-                let mut states = Vec::new();
-                for interface in &self.interfaces {
-                    states.extend(interface.settings());
-                }
-                let mut event = Event::new("System", "StateReport", json!({ "states": states }));
-                event.retry = Retry::UntilAccepted;
-                self.effects.push_back(Effect::Send(event));
-            }
-            Wish::BeginDialog(id) => {
-                let cancelled = self.sequencer.begin_dialog(id);
-                self.cancel(&cancelled, now);
-            }
-            Wish::Complete(message_id) => self.sequencer.completed(&message_id),
-            Wish::Refuse(directive, refusal) => self.fail(&directive, &refusal, now),
-        }
-    }
-
-    fn refocus(&mut self, now: Moment, change: impl FnOnce(&mut FocusState) -> Vec<FocusChange>) {
-        let before = self.focus.view();
-        let changes = change(&mut self.focus);
-        let after = self.focus.view();
-        if after != before {
-            self.effects.push_back(Effect::Focus(after));
-        }
-        for change in changes {
-            if let Some(index) = self.interfaces.iter().position(|i| i.namespace() == change.interface) {
-                self.call(index, now, |interface, turn| interface.on_focus(change, turn));
-            }
-        }
-    }
-
     fn find(&self, directive: &Directive) -> Option<(usize, When)> {
         let header = &directive.header;
         let index = self.interfaces.iter().position(|i| i.namespace() == header.namespace)?;
@@ -407,6 +336,8 @@ impl Device {
             focus: &self.focus,
             visual: self.visual,
             connected: self.connected,
+            quiet: self.sequencer.is_quiet(),
+            last_directive: self.exchange.latest(),
         };
         let interface = &mut self.interfaces[index];
         let mut turn = Turn::new(view, interface.namespace(), &mut self.wishes, &mut self.receipts);

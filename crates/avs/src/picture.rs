@@ -10,6 +10,9 @@ use serde_json::Value;
 pub struct Picture {
     /// What Alexa is doing.
     pub attention: Attention,
+    /// What is being spoken, as WebVTT, where the cloud sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caption: Option<String>,
     /// Every alert that is set, by time.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<AlertView>,

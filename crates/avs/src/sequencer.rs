@@ -134,6 +134,11 @@ impl Sequencer {
         }
     }
 
+    /// Whether nothing waits and nothing runs.
+    pub fn is_quiet(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+
     /// Empties the line and ends the dialog; hands back what waited or ran and is to be cancelled.
     pub fn clear(&mut self) -> Vec<Directive> {
         self.current = None;

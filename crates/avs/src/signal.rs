@@ -91,6 +91,8 @@ pub enum Wish {
     StopListening,
     /// Put the card away.
     DismissCard,
+    /// Stop whatever is in front: speech, an alert, content. Needs no network.
+    StopForeground,
 }
 
 /// A key of a remote control (PlaybackController 1.1).

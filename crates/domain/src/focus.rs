@@ -85,6 +85,13 @@ struct Holder {
     focus: Focus,
 }
 
+/// Who was displaced for a while.
+#[derive(Clone, Copy, Debug)]
+struct Parked {
+    holder: Holder,
+    until: HubTime,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct LastUse {
     interface: &'static str,
@@ -96,17 +103,25 @@ struct LastUse {
 pub struct FocusState {
     ducking: bool,
     holders: [Option<Holder>; 4],
+    parked: [Option<Parked>; 4],
     last: [Option<LastUse>; 4],
+    unrecorded: Option<&'static str>,
 }
 
 impl FocusState {
     /// Nobody holds anything. Without `ducking` whatever would be ducked is paused.
     pub fn new(ducking: bool) -> Self {
-        Self { ducking, holders: [None; 4], last: [None; 4] }
+        Self { ducking, holders: [None; 4], parked: [None; 4], last: [None; 4], unrecorded: None }
     }
 
-    /// Gives a channel to an interface; whoever held it gets `None` first. The taker always gets an answer, even when
-    /// nothing changed for it, so that it may take again with another mixability.
+    /// Leaves an interface out of [`activity`](Self::activity), as though it had never held anything.
+    pub fn not_recording(mut self, interface: &'static str) -> Self {
+        self.unrecorded = Some(interface);
+        self
+    }
+
+    /// Gives a channel to an interface; whoever held it, or waits for it, gets `None` first. The taker always gets an
+    /// answer, even when nothing changed for it, so that it may take again with another mixability.
     pub fn take(
         &mut self,
         channel: Channel,
@@ -115,27 +130,124 @@ impl FocusState {
         now: HubTime,
     ) -> Vec<FocusChange> {
         let mut changes = Vec::new();
-        let slot = channel.index();
-        if let Some(old) = self.holders[slot].filter(|old| old.interface != interface) {
-            self.last[slot] = Some(LastUse { interface: old.interface, released: now });
-            changes.push(FocusChange { channel, interface: old.interface, focus: Focus::None });
-        }
-        // `None` differs from whatever `settle` finds, so the taker is answered.
-        self.holders[slot] = Some(Holder { interface, mixability, focus: Focus::None });
-        self.settle(&mut changes);
+        self.unpark(channel, Some(interface), &mut changes);
+        self.displace(channel, interface, now, &mut changes);
+        self.hold(channel, interface, mixability, &mut changes);
         changes
     }
 
-    /// Takes an interface's hold on a channel away at its own wish; nothing when it holds it no longer.
+    /// The same for a newcomer that may soon be gone: whoever held the channel is told `Paused` and has it back when
+    /// the newcomer gives it up within `patience`; after that it gets `None`.
+    pub fn take_patiently(
+        &mut self,
+        channel: Channel,
+        interface: &'static str,
+        mixability: Mixability,
+        patience: Duration,
+        now: HubTime,
+    ) -> Vec<FocusChange> {
+        let mut changes = Vec::new();
+        let slot = channel.index();
+        if self.parked[slot].is_some() {
+            // One waits already; whoever is displaced now was itself a guest.
+            self.displace(channel, interface, now, &mut changes);
+        } else if let Some(old) = self.holders[slot].filter(|old| old.interface != interface) {
+            let holder = Holder { focus: Focus::Paused, ..old };
+            self.parked[slot] = Some(Parked { holder, until: now + patience });
+            if old.focus != Focus::Paused {
+                changes.push(FocusChange { channel, interface: old.interface, focus: Focus::Paused });
+            }
+        }
+        if self.parked[slot].is_some_and(|parked| parked.holder.interface == interface) {
+            self.parked[slot] = None;
+        }
+        self.hold(channel, interface, mixability, &mut changes);
+        changes
+    }
+
+    /// Takes an interface's hold on a channel away at its own wish, also one that waits to be given back; nothing when
+    /// it has none.
     pub fn give_up(&mut self, channel: Channel, interface: &'static str, now: HubTime) -> Vec<FocusChange> {
         let mut changes = Vec::new();
         let slot = channel.index();
         if self.holders[slot].is_some_and(|holder| holder.interface == interface) {
-            self.holders[slot] = None;
-            self.last[slot] = Some(LastUse { interface, released: now });
+            self.record(slot, interface, now);
+            self.holders[slot] = self.parked[slot].take().map(|parked| parked.holder);
             self.settle(&mut changes);
+        } else if self.parked[slot].is_some_and(|parked| parked.holder.interface == interface) {
+            self.parked[slot] = None;
         }
         changes
+    }
+
+    /// Takes the channel in front away from its holder, and from whoever waits for it; the next one comes to front.
+    pub fn stop_foreground(&mut self, now: HubTime) -> Vec<FocusChange> {
+        let mut changes = Vec::new();
+        let front = Channel::ALL.into_iter().find(|channel| self.holders[channel.index()].is_some());
+        let Some(channel) = front else { return changes };
+        self.unpark(channel, None, &mut changes);
+        if let Some(old) = self.holders[channel.index()].take() {
+            self.record(channel.index(), old.interface, now);
+            changes.push(FocusChange { channel, interface: old.interface, focus: Focus::None });
+        }
+        self.settle(&mut changes);
+        changes
+    }
+
+    /// When [`expire`](Self::expire) has something to do.
+    pub fn deadline(&self) -> Option<HubTime> {
+        self.parked.iter().flatten().map(|parked| parked.until).min()
+    }
+
+    /// Tells those that waited for too long.
+    pub fn expire(&mut self, now: HubTime) -> Vec<FocusChange> {
+        let mut changes = Vec::new();
+        for channel in Channel::ALL {
+            if self.parked[channel.index()].is_some_and(|parked| parked.until <= now) {
+                self.unpark(channel, None, &mut changes);
+            }
+        }
+        changes
+    }
+
+    fn unpark(&mut self, channel: Channel, taker: Option<&'static str>, changes: &mut Vec<FocusChange>) {
+        let Some(parked) = self.parked[channel.index()].take() else { return };
+        let interface = parked.holder.interface;
+        if taker != Some(interface) {
+            changes.push(FocusChange { channel, interface, focus: Focus::None });
+        }
+    }
+
+    fn displace(
+        &mut self,
+        channel: Channel,
+        taker: &'static str,
+        now: HubTime,
+        changes: &mut Vec<FocusChange>,
+    ) {
+        let old = self.holders[channel.index()].filter(|old| old.interface != taker);
+        if let Some(old) = old {
+            self.record(channel.index(), old.interface, now);
+            changes.push(FocusChange { channel, interface: old.interface, focus: Focus::None });
+        }
+    }
+
+    fn hold(
+        &mut self,
+        channel: Channel,
+        interface: &'static str,
+        mixability: Mixability,
+        changes: &mut Vec<FocusChange>,
+    ) {
+        // `None` differs from whatever `settle` finds, so the taker is answered.
+        self.holders[channel.index()] = Some(Holder { interface, mixability, focus: Focus::None });
+        self.settle(changes);
+    }
+
+    fn record(&mut self, slot: usize, interface: &'static str, now: HubTime) {
+        if self.unrecorded != Some(interface) {
+            self.last[slot] = Some(LastUse { interface, released: now });
+        }
     }
 
     /// What each channel must do.
@@ -150,7 +262,7 @@ impl FocusState {
     /// Who uses or last used a channel, and for how long not any more: zero while it is held.
     pub fn activity(&self, channel: Channel, now: HubTime) -> Option<(&'static str, Duration)> {
         let slot = channel.index();
-        if let Some(holder) = self.holders[slot] {
+        if let Some(holder) = self.holders[slot].filter(|holder| self.unrecorded != Some(holder.interface)) {
             return Some((holder.interface, Duration::ZERO));
         }
         self.last[slot].map(|last| (last.interface, now.since(last.released)))
@@ -159,22 +271,26 @@ impl FocusState {
     /// Finds what each holder must do, and collects what changed, the background first: a music that must fall silent
     /// hears it before the voice that will speak.
     fn settle(&mut self, changes: &mut Vec<FocusChange>) {
-        let front =
-            Channel::ALL.into_iter().find_map(|channel| self.holders[channel.index()].map(|h| (channel, h)));
-        let Some((front, holder_in_front)) = front else { return };
+        let holders = self.holders;
         for channel in Channel::ALL.into_iter().rev() {
-            let ducking = self.ducking;
             let Some(holder) = self.holders[channel.index()].as_mut() else { continue };
-            let focus = if channel == front {
-                Focus::Foreground
-            } else if !ducking {
-                Focus::Paused
-            } else {
-                behind(channel, holder.mixability, holder_in_front.mixability)
-            };
+            // The sternest of all that are more important counts: a call that itself stands still under Alexa's voice
+            // keeps music silent.
+            let mut focus = Focus::Foreground;
+            for higher in holders[..channel.index()].iter().flatten() {
+                let under = if self.ducking {
+                    behind(channel, holder.mixability, higher.mixability)
+                } else {
+                    Focus::Paused
+                };
+                if focus != Focus::Paused {
+                    focus = under;
+                }
+            }
             // Once paused, a holder is told so until it is in front again, or takes anew.
-            let focus =
-                if holder.focus == Focus::Paused && focus == Focus::Ducked { Focus::Paused } else { focus };
+            if holder.focus == Focus::Paused && focus == Focus::Ducked {
+                focus = Focus::Paused;
+            }
             if holder.focus != focus {
                 holder.focus = focus;
                 changes.push(FocusChange { channel, interface: holder.interface, focus });
@@ -196,83 +312,4 @@ fn behind(channel: Channel, mine: Mixability, front: Mixability) -> Focus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use Mixability::{Mixable, NonMixable};
-
-    const T0: HubTime = HubTime::EPOCH;
-
-    fn change(channel: Channel, interface: &'static str, focus: Focus) -> FocusChange {
-        FocusChange { channel, interface, focus }
-    }
-
-    #[test]
-    fn the_interrupt_matrix() {
-        let table = [
-            (Channel::Content, Mixable, Channel::Dialog, Mixable, Focus::Ducked),
-            (Channel::Content, Mixable, Channel::Communications, Mixable, Focus::Ducked),
-            (Channel::Content, Mixable, Channel::Communications, NonMixable, Focus::Paused),
-            (Channel::Content, Mixable, Channel::Alerts, Mixable, Focus::Ducked),
-            (Channel::Content, NonMixable, Channel::Dialog, Mixable, Focus::Paused),
-            (Channel::Content, NonMixable, Channel::Alerts, Mixable, Focus::Paused),
-            (Channel::Alerts, Mixable, Channel::Dialog, Mixable, Focus::Ducked),
-            (Channel::Alerts, Mixable, Channel::Communications, NonMixable, Focus::Ducked),
-            (Channel::Communications, Mixable, Channel::Dialog, Mixable, Focus::Ducked),
-            (Channel::Communications, NonMixable, Channel::Dialog, Mixable, Focus::Paused),
-        ];
-        for (low, mine, high, theirs, expected) in table {
-            let mut state = FocusState::new(true);
-            state.take(low, "low", mine, T0);
-            let changes = state.take(high, "high", theirs, T0);
-            assert_eq!(changes, [change(low, "low", expected), change(high, "high", Focus::Foreground)]);
-            assert_eq!(state.give_up(high, "high", T0), [change(low, "low", Focus::Foreground)]);
-
-            let mut state = FocusState::new(false);
-            state.take(low, "low", mine, T0);
-            state.take(high, "high", theirs, T0);
-            assert_eq!(state.view().of(low), Some(Focus::Paused));
-        }
-    }
-
-    #[test]
-    fn a_newcomer_displaces_and_a_holder_may_take_again() {
-        let mut state = FocusState::new(true);
-        state.take(Channel::Content, "AudioPlayer", Mixable, T0);
-        assert_eq!(
-            state.take(Channel::Content, "AudioPlayer", NonMixable, T0),
-            [change(Channel::Content, "AudioPlayer", Focus::Foreground)]
-        );
-        assert_eq!(
-            state.take(Channel::Content, "Bluetooth", Mixable, T0),
-            [
-                change(Channel::Content, "AudioPlayer", Focus::None),
-                change(Channel::Content, "Bluetooth", Focus::Foreground),
-            ]
-        );
-        assert_eq!(state.give_up(Channel::Content, "AudioPlayer", T0), []);
-    }
-
-    #[test]
-    fn what_is_paused_is_not_softened() {
-        let mut state = FocusState::new(true);
-        state.take(Channel::Content, "music", Mixable, T0);
-        state.take(Channel::Communications, "call", NonMixable, T0);
-        assert_eq!(state.view().of(Channel::Content), Some(Focus::Paused));
-        state.take(Channel::Dialog, "speech", Mixable, T0);
-        assert_eq!(state.view().of(Channel::Content), Some(Focus::Paused));
-        state.give_up(Channel::Dialog, "speech", T0);
-        state.give_up(Channel::Communications, "call", T0);
-        assert_eq!(state.view().of(Channel::Content), Some(Focus::Foreground));
-    }
-
-    #[test]
-    fn idle_time_runs_from_the_release() {
-        let mut state = FocusState::new(true);
-        let later = T0 + Duration::from_secs(3);
-        assert_eq!(state.activity(Channel::Content, later), None);
-        state.take(Channel::Content, "AudioPlayer", Mixable, T0);
-        assert_eq!(state.activity(Channel::Content, later), Some(("AudioPlayer", Duration::ZERO)));
-        state.give_up(Channel::Content, "AudioPlayer", T0);
-        assert_eq!(state.activity(Channel::Content, later), Some(("AudioPlayer", Duration::from_secs(3))));
-    }
-}
+mod tests;

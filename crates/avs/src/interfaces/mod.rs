@@ -115,6 +115,11 @@ pub trait Interface: Debug + Send {
     /// A directive that arrived will get no turn, or is to be given up where it stands.
     fn on_cancel(&mut self, _directive: &Directive, _turn: &mut Turn<'_>) {}
 
+    /// Whether a directive of a dialog that is over is for it all the same.
+    fn accepts_stale(&self, _directive: &Directive) -> bool {
+        false
+    }
+
     /// News from the world; each interface sees all of it.
     fn on_signal(&mut self, _signal: &Signal, _turn: &mut Turn<'_>) {}
 
@@ -123,6 +128,9 @@ pub trait Interface: Debug + Send {
 
     /// News from another interface of this device; each sees all of it, also its own.
     fn on_announcement(&mut self, _announcement: &Announcement, _turn: &mut Turn<'_>) {}
+
+    /// Nothing is left to be done at this moment; only after [`Turn::when_settled`].
+    fn on_settled(&mut self, _turn: &mut Turn<'_>) {}
 
     /// The account is gone: forget everything that belonged to it, and end what runs, without a word to the cloud.
     fn on_logout(&mut self, _turn: &mut Turn<'_>) {}

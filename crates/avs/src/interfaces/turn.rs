@@ -1,6 +1,7 @@
 //! A turn: the moment, what an interface may see, and where it puts its wishes.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use antiphon_domain::focus::{Channel, FocusState, Mixability};
 use antiphon_domain::{HubTime, Level, Moment};
@@ -25,6 +26,10 @@ pub struct View<'a> {
     pub visual: Option<&'static str>,
     /// Whether the connection is up and synchronised.
     pub connected: bool,
+    /// Whether no directive waits or runs.
+    pub quiet: bool,
+    /// When the latest directive arrived that was to be carried out.
+    pub last_directive: HubTime,
 }
 
 /// Something only the device machine can do, in its place among the effects.
@@ -32,16 +37,21 @@ pub struct View<'a> {
 pub(crate) enum Wish {
     Effect(Effect),
     Take { channel: Channel, interface: &'static str, mixability: Mixability },
+    TakePatiently { channel: Channel, interface: &'static str, mixability: Mixability, patience: Duration },
     GiveUp { channel: Channel, interface: &'static str },
+    StopForeground,
     TakeVisual(&'static str),
     GiveUpVisual(&'static str),
     SendWithContext(Event),
+    Request(Event),
     SendCertified(Event),
     Announce(Announcement),
     SendStateReport,
     BeginDialog(String),
     Complete(String),
+    Abandon(Directive),
     Refuse(Directive, Refusal),
+    Settle(&'static str),
 }
 
 /// One call into one interface.
@@ -82,6 +92,12 @@ impl<'a> Turn<'a> {
     /// Sends an event with the full context, as it is when this turn is over.
     pub fn send_with_context(&mut self, event: Event) {
         self.wishes.push_back(Wish::SendWithContext(event));
+    }
+
+    /// Sends what a person asks: with the full context as it is just before, and the dialog of its header made the
+    /// current one before it leaves. The device follows its response (`Announcement::DialogOver`).
+    pub fn request(&mut self, event: Event) {
+        self.wishes.push_back(Wish::Request(event));
     }
 
     /// Sends `System.StateReport` with every interface's settings.
@@ -138,6 +154,13 @@ impl<'a> Turn<'a> {
         self.wishes.push_back(Wish::Take { channel, interface: self.interface, mixability });
     }
 
+    /// Takes a channel for a while: whoever is displaced stands still, and has it back when this interface gives it up
+    /// within `patience`; only then does it lose it.
+    pub fn take_focus_patiently(&mut self, channel: Channel, mixability: Mixability, patience: Duration) {
+        let interface = self.interface;
+        self.wishes.push_back(Wish::TakePatiently { channel, interface, mixability, patience });
+    }
+
     /// Gives a channel up.
     pub fn give_up_focus(&mut self, channel: Channel) {
         self.wishes.push_back(Wish::GiveUp { channel, interface: self.interface });
@@ -151,6 +174,17 @@ impl<'a> Turn<'a> {
     /// A blocking directive is done.
     pub fn complete(&mut self, message_id: &str) {
         self.wishes.push_back(Wish::Complete(message_id.into()));
+    }
+
+    /// A directive whose handling was answered `Running` was cut short: the rest of its dialog is cancelled, and the
+    /// cloud knows why.
+    pub fn abandon(&mut self, directive: Directive) {
+        self.wishes.push_back(Wish::Abandon(directive));
+    }
+
+    /// Asks for `on_settled`: when all wishes are granted and all directives whose turn it is are carried out.
+    pub fn when_settled(&mut self) {
+        self.wishes.push_back(Wish::Settle(self.interface));
     }
 
     /// A directive whose handling was answered `Running` failed; the rest of its dialog is cancelled.
