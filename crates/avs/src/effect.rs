@@ -144,9 +144,19 @@ pub enum CaptureCommand {
     Close(CaptureId),
 }
 
-/// One stream of one Play; never used twice by a device.
+/// One stream of the content; never used twice by a device. AudioPlayer counts its Plays from 1; whoever else names
+/// streams has a range of its own, so that names never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlayerId(pub u64);
+
+impl PlayerId {
+    /// From here on the coordinator names streams that a device takes over ([`Estate::rename`]).
+    pub const INHERITED: u64 = 1 << 32;
+    /// From here on Alexa.InputController counts.
+    pub const INPUT: u64 = 1 << 48;
+    /// From here on Bluetooth counts.
+    pub const BLUETOOTH: u64 = 1 << 49;
+}
 
 /// What the player of a speaker's content is asked to do.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Device;
 use crate::effect::Effect;
 use crate::interfaces::{Announcement, Wish};
-use crate::message::{Event, Retry};
+use crate::message::Event;
 
 impl Device {
     /// Carries out one wish, in its place among the effects.
@@ -43,13 +43,12 @@ impl Device {
                 self.effects.push_back(Effect::Send(event));
             }
             Wish::Request(event) => self.request(event, now),
-            Wish::SendStateReport => {
+            Wish::SendStateReport(mut event) => {
                 let mut states = Vec::new();
                 for interface in &self.interfaces {
                     states.extend(interface.settings());
                 }
-                let mut event = Event::new("System", "StateReport", json!({ "states": states }));
-                event.retry = Retry::UntilAccepted;
+                event.payload = json!({ "states": states });
                 self.effects.push_back(Effect::Send(event));
             }
             Wish::BeginDialog(id) => self.begin_dialog(id, now),

@@ -7,7 +7,11 @@ mod announcement;
 mod audio_player;
 mod bluetooth;
 mod declared;
+mod equalizer_controller;
+mod input_controller;
 mod interaction_model;
+mod playback_controller;
+mod settings;
 mod speaker;
 mod system;
 mod turn;
@@ -28,6 +32,7 @@ use crate::signal::Signal;
 
 pub use announcement::{Activity, Announcement};
 pub use audio_player::Estate;
+pub use input_controller::is_input_name;
 pub(crate) use turn::Wish;
 pub use turn::{Turn, View};
 
@@ -37,12 +42,22 @@ pub(crate) fn all(config: &DeviceConfig) -> Vec<Box<dyn Interface>> {
         Box::new(system::System::new(config)),
         Box::new(speaker::Speaker),
         Box::new(audio_player::AudioPlayer::new(config)),
+        Box::new(playback_controller::PlaybackController::new()),
+        Box::new(equalizer_controller::EqualizerController::new(config)),
         Box::new(interaction_model::InteractionModel),
-        Box::new(declared::ALEXA),
-        Box::new(declared::API_GATEWAY),
     ];
+    if !config.inputs.is_empty() {
+        all.push(Box::new(input_controller::InputController::new(config)));
+    }
     if config.bluetooth {
         all.push(Box::new(bluetooth::Bluetooth::new(config)));
+    }
+    // The two stacks are not to be mixed.
+    if config.legacy {
+        all.push(Box::new(settings::Settings));
+    } else {
+        all.push(Box::new(declared::ALEXA));
+        all.push(Box::new(declared::API_GATEWAY));
     }
     all
 }

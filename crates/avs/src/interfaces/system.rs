@@ -1,4 +1,4 @@
-//! System 2.0: inactivity, software, locales, time zone ("System 2.0"; connection notes 4.6 and 6.1).
+//! System 2.0 (1.4 on the legacy stack): inactivity, software, locales, time zone ("System 2.0"; connection notes 4.6 and 6.1).
 //!
 //! SynchronizeState and ExceptionEncountered belong to this interface on the wire but to the device machine here.
 
@@ -8,12 +8,15 @@ use antiphon_domain::HubTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Handling, Interface, Known, Turn, payload, unlisted};
+use super::{Announcement, Handling, Interface, Known, Turn, View, payload, unlisted};
 use crate::context::entry;
 use crate::device::DeviceConfig;
+use crate::effect::Effect;
 use crate::exception::Refusal;
 use crate::message::{ContextEntry, Directive, Event, Retry};
+use crate::picture::Picture;
 use crate::sequencer::Policy;
+use crate::session::EventOutcome;
 use crate::signal::{Signal, Wish};
 
 const NAMESPACE: &str = "System";
@@ -25,6 +28,7 @@ const ZONE_LENGTH: usize = 64;
 const LOCALES_KEY: &str = "system.locales";
 const ZONE_KEY: &str = "system.time_zone";
 const FIRMWARE_KEY: &str = "system.firmware";
+const REPORT_KEY: &str = "system.report_wanted";
 
 #[derive(Debug)]
 pub(super) struct System {
@@ -37,6 +41,11 @@ pub(super) struct System {
     connected: bool,
     activity: Option<HubTime>,
     reports: u32,
+    legacy: bool,
+    /// A ReportState whose answer has not been accepted yet.
+    report_wanted: bool,
+    /// The messageId of the StateReport that is on its way.
+    report_sent: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -56,7 +65,7 @@ impl System {
         let locales = stored
             .get(LOCALES_KEY)
             .and_then(|value| Vec::<String>::deserialize(value).ok())
-            .unwrap_or_else(|| config.locales.iter().take(1).cloned().collect());
+            .unwrap_or_else(|| first(&config.locales));
         Self {
             firmware: config.firmware_version,
             reported_firmware: stored.get(FIRMWARE_KEY).and_then(Value::as_u64),
@@ -67,6 +76,30 @@ impl System {
             connected: false,
             activity: None,
             reports: 0,
+            legacy: config.legacy,
+            report_wanted: stored.get(REPORT_KEY).and_then(Value::as_bool).unwrap_or(false),
+            report_sent: None,
+        }
+    }
+
+    /// Answers ReportState, now or on the next connection, until an answer has been accepted.
+    fn want_report(&mut self, turn: &mut Turn<'_>) {
+        if !self.report_wanted {
+            self.report_wanted = true;
+            turn.store(REPORT_KEY, json!(true));
+        }
+        self.report_sent = Some(turn.send_state_report());
+    }
+
+    fn on_outcome(&mut self, message_id: &str, outcome: &EventOutcome, turn: &mut Turn<'_>) {
+        if self.report_sent.as_deref() != Some(message_id) {
+            return;
+        }
+        self.report_sent = None;
+        // A refused report would be refused again; a lost one is owed on the next connection.
+        if let EventOutcome::Accepted { .. } | EventOutcome::Refused { .. } = outcome {
+            self.report_wanted = false;
+            turn.store(REPORT_KEY, Value::Null);
         }
     }
 
@@ -112,7 +145,8 @@ impl Interface for System {
     }
 
     fn version(&self) -> &'static str {
-        "2.0"
+        // 1.4 is 2.0 with SetEndpoint.
+        if self.legacy { "1.4" } else { "2.0" }
     }
 
     fn configurations(&self) -> Option<Value> {
@@ -124,14 +158,19 @@ impl Interface for System {
     }
 
     fn directives(&self) -> &'static [Known] {
-        const {
-            &[
-                Known::in_turn("ResetUserInactivity", Policy::FREE),
-                Known::in_turn("ReportSoftwareInfo", Policy::FREE),
-                Known::in_turn("SetLocales", Policy::FREE),
-                Known::in_turn("SetTimeZone", Policy::FREE),
-                Known::in_turn("ReportState", Policy::FREE),
-            ]
+        const ALL: &[Known] = &[
+            Known::in_turn("ResetUserInactivity", Policy::FREE),
+            Known::in_turn("ReportSoftwareInfo", Policy::FREE),
+            Known::in_turn("SetLocales", Policy::FREE),
+            Known::in_turn("SetTimeZone", Policy::FREE),
+            Known::in_turn("ReportState", Policy::FREE),
+            Known::in_turn("RevokeAuthorization", Policy::FREE),
+            // Last, as only the legacy stack has it.
+            Known::on_arrival("SetEndpoint"),
+        ];
+        match ALL.split_last() {
+            Some((_, modern)) if !self.legacy => modern,
+            _ => ALL,
         }
     }
 
@@ -153,7 +192,10 @@ impl Interface for System {
                 }
                 self.set_time_zone(&wanted.time_zone, "TimeZoneReport", turn);
             }
-            "ReportState" => turn.send_state_report(),
+            "ReportState" => self.want_report(turn),
+            "RevokeAuthorization" => turn.effect(Effect::LogOut),
+            // The session moves.
+            "SetEndpoint" => {}
             _ => return Err(unlisted(directive)),
         }
         Ok(Handling::Done)
@@ -162,13 +204,41 @@ impl Interface for System {
     fn on_signal(&mut self, signal: &Signal, turn: &mut Turn<'_>) {
         match signal {
             Signal::UserActivity => self.activity(turn.now()),
-            Signal::Wish(Wish::Locales(locales)) if self.takes_locales(locales) => {
-                self.set_locales(locales, "LocalesChanged", turn);
+            Signal::Wish(wish) => {
+                self.activity(turn.now());
+                match wish {
+                    Wish::Locales(locales) if self.takes_locales(locales) => {
+                        self.set_locales(locales, "LocalesChanged", turn);
+                        turn.announce(Announcement::LocalesChanged(locales.clone()));
+                    }
+                    Wish::TimeZone(zone) if is_zone_name(zone) => {
+                        self.set_time_zone(zone, "TimeZoneChanged", turn);
+                    }
+                    _ => {}
+                }
             }
-            Signal::Wish(Wish::TimeZone(zone)) if is_zone_name(zone) => {
-                self.set_time_zone(zone, "TimeZoneChanged", turn)
-            }
+            Signal::Outcome { message_id, outcome } => self.on_outcome(message_id, outcome, turn),
             _ => {}
+        }
+    }
+
+    fn on_announcement(&mut self, announcement: &Announcement, turn: &mut Turn<'_>) {
+        // To listen, and to have listened, is to be used.
+        if let Announcement::Listening(_) = announcement {
+            self.activity(turn.now());
+        }
+    }
+
+    fn on_logout(&mut self, turn: &mut Turn<'_>) {
+        self.locales = first(&self.supported);
+        self.time_zone = None;
+        self.reported_firmware = None;
+        self.activity = None;
+        self.reports = 0;
+        self.report_wanted = false;
+        self.report_sent = None;
+        for key in [LOCALES_KEY, ZONE_KEY, FIRMWARE_KEY, REPORT_KEY] {
+            turn.store(key, Value::Null);
         }
     }
 
@@ -179,6 +249,9 @@ impl Interface for System {
         }
         if self.activity.is_none() {
             self.activity(turn.now());
+        }
+        if self.report_wanted && self.report_sent.is_none() {
+            self.report_sent = Some(turn.send_state_report());
         }
         if self.reported_firmware != Some(u64::from(self.firmware)) {
             self.send_software_info(turn);
@@ -205,6 +278,11 @@ impl Interface for System {
         }
     }
 
+    fn show(&self, _view: &View<'_>, picture: &mut Picture) {
+        picture.locales.clone_from(&self.locales);
+        picture.time_zone.clone_from(&self.time_zone);
+    }
+
     fn settings(&self) -> Vec<ContextEntry> {
         let mut settings = Vec::new();
         if !self.locales.is_empty() {
@@ -215,6 +293,11 @@ impl Interface for System {
         }
         settings
     }
+}
+
+/// What is in force until another is chosen.
+fn first(locales: &[String]) -> Vec<String> {
+    locales.iter().take(1).cloned().collect()
 }
 
 fn setting(name: &str, payload: Value) -> Event {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use antiphon_domain::focus::{Channel, FocusState, Mixability};
 use antiphon_domain::{HubTime, Level, Moment};
+use serde_json::json;
 
 use super::Announcement;
 use crate::effect::{Effect, PlayerCommand, Receipt, SoundCommand};
 use crate::exception::{Refusal, encountered};
-use crate::message::{Directive, Event};
+use crate::message::{Directive, Event, Retry};
 
 /// What may be seen of a device while an interface acts or tells its state.
 #[derive(Clone, Copy, Debug)]
@@ -36,9 +37,21 @@ pub struct View<'a> {
 #[derive(Debug)]
 pub(crate) enum Wish {
     Effect(Effect),
-    Take { channel: Channel, interface: &'static str, mixability: Mixability },
-    TakePatiently { channel: Channel, interface: &'static str, mixability: Mixability, patience: Duration },
-    GiveUp { channel: Channel, interface: &'static str },
+    Take {
+        channel: Channel,
+        interface: &'static str,
+        mixability: Mixability,
+    },
+    TakePatiently {
+        channel: Channel,
+        interface: &'static str,
+        mixability: Mixability,
+        patience: Duration,
+    },
+    GiveUp {
+        channel: Channel,
+        interface: &'static str,
+    },
     StopForeground,
     TakeVisual(&'static str),
     GiveUpVisual(&'static str),
@@ -46,7 +59,8 @@ pub(crate) enum Wish {
     Request(Event),
     SendCertified(Event),
     Announce(Announcement),
-    SendStateReport,
+    /// The states are filled in.
+    SendStateReport(Event),
     BeginDialog(String),
     Complete(String),
     Abandon(Directive),
@@ -100,9 +114,13 @@ impl<'a> Turn<'a> {
         self.wishes.push_back(Wish::Request(event));
     }
 
-    /// Sends `System.StateReport` with every interface's settings.
-    pub fn send_state_report(&mut self) {
-        self.wishes.push_back(Wish::SendStateReport);
+    /// Sends `System.StateReport` with every interface's settings; hands back its messageId.
+    pub fn send_state_report(&mut self) -> String {
+        let mut event = Event::new("System", "StateReport", json!({}));
+        event.retry = Retry::UntilAccepted;
+        let message_id = event.header.message_id.clone();
+        self.wishes.push_back(Wish::SendStateReport(event));
+        message_id
     }
 
     /// Controls the player.

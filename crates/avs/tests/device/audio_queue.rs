@@ -9,7 +9,7 @@ use antiphon_avs::signal::{PlayerNews, Signal};
 use serde_json::{Value, json};
 
 use crate::audio_player::{play, playing};
-use crate::support::{Bench, directive};
+use crate::support::{Bench, directive, lines};
 
 #[test]
 fn replacing_stops_the_old_stream_first() {
@@ -142,7 +142,7 @@ fn the_same_play_twice_is_refused() {
     let mut bench = Bench::new();
     for expected in [3, 1] {
         let twin = directive("AudioPlayer.Play", "twin", None, play("REPLACE_ALL", "a", json!({})));
-        assert_eq!(bench.input(DeviceInput::Directive(twin)).len(), expected);
+        assert_eq!(lines(&bench.input(DeviceInput::Directive(twin))).len(), expected);
     }
 }
 

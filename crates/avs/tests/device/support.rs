@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
 use antiphon_avs::effect::{Effect, PlayerCommand, PlayerId, SoundCommand, SoundStart};
+use antiphon_avs::interfaces::Estate;
 use antiphon_avs::message::{Directive, Event, Header, StreamId};
 use antiphon_avs::signal::{PlayerNews, Signal};
 use antiphon_domain::sound::SoundId;
@@ -16,6 +17,8 @@ use crate::catalogue::check;
 pub struct Bench {
     pub device: Device,
     pub now: HubTime,
+    /// What it bequeathed last.
+    pub estate: Estate,
     messages: u32,
 }
 
@@ -26,7 +29,7 @@ impl Bench {
 
     pub fn with(config: DeviceConfig) -> Self {
         let now = HubTime::EPOCH + Duration::from_secs(1000);
-        Self { device: Device::new(config), now, messages: 0 }
+        Self { device: Device::new(config), now, estate: Estate::default(), messages: 0 }
     }
 
     /// Now on both clocks; hub time 0 is 2030-01-01T00:00:00Z.
@@ -45,6 +48,10 @@ impl Bench {
             effects.push(effect);
         }
         check(&self.device.synchronize_state(self.moment()));
+        if let Some(estate) = bequeathed(&effects) {
+            assert_ne!(estate, self.estate, "bequeathed twice");
+            self.estate = estate;
+        }
         effects
     }
 
@@ -122,8 +129,18 @@ pub fn raw_directive(
     Directive { header, payload, raw, stream: StreamId(7) }
 }
 
+/// Without what is bequeathed: that follows every change of the content, see [`bequeathed`].
 pub fn lines(effects: &[Effect]) -> Vec<String> {
-    effects.iter().map(line).collect()
+    let told = effects.iter().filter(|e| !matches!(e, Effect::Player(PlayerCommand::Bequeath(_))));
+    told.map(line).collect()
+}
+
+/// The latest estate among the effects.
+pub fn bequeathed(effects: &[Effect]) -> Option<Estate> {
+    effects.iter().rev().find_map(|effect| match effect {
+        Effect::Player(PlayerCommand::Bequeath(estate)) => Some((**estate).clone()),
+        _ => None,
+    })
 }
 
 fn line(effect: &Effect) -> String {

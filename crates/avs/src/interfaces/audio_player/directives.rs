@@ -5,9 +5,9 @@ use std::time::Duration;
 use antiphon_domain::focus::Channel;
 use serde_json::json;
 
-use super::payload::{self, Behaviour, Play};
+use super::payload::{self, Behaviour, Item, Play};
 use super::stream::Stream;
-use super::{Arrived, AudioPlayer, NAMESPACE, forget};
+use super::{Arrived, AudioPlayer, Fate, NAMESPACE, forget, unattached};
 use crate::effect::{PlayerCommand, PlayerId, PlayerSource};
 use crate::exception::Refusal;
 use crate::interfaces::Turn;
@@ -40,35 +40,47 @@ impl AudioPlayer {
         // Fetched already while speech goes on before it, unless the queue has it, or it may be refused in its turn.
         let prepared = play.behaviour == Behaviour::ReplaceAll
             && play.expected_previous.is_none()
-            && self.preloaded(&play).is_none();
+            && self.preloaded(&play.item).is_none();
         if prepared {
             turn.player(PlayerCommand::Prepare { id, source: play.item.source.clone() });
         }
-        self.arrived.push(Arrived { message_id: message_id.clone(), id, play, prepared });
+        let Play { behaviour, expected_previous, item } = play;
+        let mut stream = Stream::new(id, item);
+        stream.prepared = prepared;
+        self.arrived.push(Arrived {
+            message_id: message_id.clone(),
+            behaviour,
+            expected_previous,
+            stream,
+            fate: Fate::Awaited,
+        });
         Ok(())
     }
 
     /// A Play has its turn.
     pub(super) fn play(&mut self, directive: &Directive, turn: &mut Turn<'_>) -> Result<(), Refusal> {
-        let Some(Arrived { id, play, prepared, .. }) = self.take_arrived(directive) else {
+        let Some(arrived) = self.take_arrived(directive) else {
             return Err(Refusal::internal("this Play never arrived"));
         };
-        if self.is_refused(&play) {
+        match arrived.fate {
+            Fate::Awaited if self.is_awaited(&arrived) => {}
+            Fate::Unattached => return Err(unattached()),
             // Counts as handled; nothing is told about it.
-            forget(id, prepared, turn);
-            return Ok(());
+            Fate::Awaited | Fate::Stopped => {
+                forget(&arrived.stream, turn);
+                return Ok(());
+            }
         }
-        let preloaded = match play.behaviour {
-            Behaviour::ReplaceAll => self.preloaded(&play).and_then(|index| self.queue.remove(index)),
+        let Arrived { behaviour, mut stream, .. } = arrived;
+        let preloaded = match behaviour {
+            Behaviour::ReplaceAll => self.preloaded(&stream.item).and_then(|index| self.queue.remove(index)),
             _ => None,
         };
-        let mut stream = Stream::new(id, play.item);
-        stream.prepared = prepared;
         if let Some(old) = preloaded {
-            forget(id, prepared, turn);
+            forget(&stream, turn);
             stream.take_over(old);
         }
-        match play.behaviour {
+        match behaviour {
             Behaviour::ReplaceAll => {
                 self.drop_queue(turn);
                 self.stop_current(turn);
@@ -91,9 +103,9 @@ impl AudioPlayer {
         Some(self.arrived.remove(index))
     }
 
-    /// Whether a Play expects another stream before it than it finds.
-    fn is_refused(&self, play: &Play) -> bool {
-        let Some(expected) = &play.expected_previous else { return false };
+    /// Whether a Play finds the stream before it that it expects.
+    fn is_awaited(&self, play: &Arrived) -> bool {
+        let Some(expected) = &play.expected_previous else { return true };
         let previous = match (self.queue.back(), &self.current) {
             (Some(tail), _) => &tail.item.token,
             (None, Some(current)) => &current.item.token,
@@ -101,22 +113,22 @@ impl AudioPlayer {
         };
         // The answer to the NearlyFinished of a stream that was stopped meanwhile would start the music again by itself.
         let late = self.current.is_none() && self.stopped_on_purpose && play.behaviour == Behaviour::Enqueue;
-        previous != expected || late
+        previous == expected && !late
     }
 
     /// Where in the queue the stream of a Play is being fetched already.
-    fn preloaded(&self, play: &Play) -> Option<usize> {
+    fn preloaded(&self, wanted: &Item) -> Option<usize> {
         // Attachments of two responses may bear the same name.
-        if let PlayerSource::Attachment { .. } = play.item.source {
+        if let PlayerSource::Attachment { .. } = wanted.source {
             return None;
         }
         self.queue.iter().position(|queued| {
             queued.prepared
                 && queued.failed.is_none()
-                && queued.item.audio_item_id == play.item.audio_item_id
-                && queued.item.end == play.item.end
-                && queued.item.offset.abs_diff(play.item.offset) <= SAME_OFFSET
-                && without_query(&queued.item.url) == without_query(&play.item.url)
+                && queued.item.audio_item_id == wanted.audio_item_id
+                && queued.item.end == wanted.end
+                && queued.item.offset.abs_diff(wanted.offset) <= SAME_OFFSET
+                && without_query(&queued.item.url) == without_query(&wanted.url)
         })
     }
 
@@ -125,6 +137,7 @@ impl AudioPlayer {
         let all = payload::clears_all(directive)?;
         self.drop_queue(turn);
         if all {
+            self.drop_arrived();
             self.stop_current(turn);
             turn.give_up_focus(Channel::Content);
         }

@@ -20,16 +20,16 @@ use antiphon_domain::focus::{Channel, FocusChange};
 use antiphon_domain::media::{MediaError, MediaErrorKind};
 use serde_json::{Value, json};
 
-use super::{Handling, Interface, Known, Turn, View, unlisted};
+use super::{Activity, Announcement, Handling, Interface, Known, Turn, View, unlisted};
 use crate::context::entry;
 use crate::device::DeviceConfig;
-use crate::effect::{PlayerCommand, PlayerId};
+use crate::effect::PlayerCommand;
 use crate::exception::Refusal;
 use crate::message::{ContextEntry, Directive, Event};
 use crate::sequencer::Policy;
-use crate::signal::Signal;
+use crate::signal::{Button, Signal};
 pub use estate::Estate;
-use payload::Play;
+use payload::Behaviour;
 use progress::millis;
 use stream::{Phase, Stream};
 
@@ -47,10 +47,21 @@ enum Rest {
 #[derive(Debug)]
 struct Arrived {
     message_id: String,
-    id: PlayerId,
-    play: Play,
-    /// The player is fetching it already.
-    prepared: bool,
+    behaviour: Behaviour,
+    expected_previous: Option<String>,
+    stream: Stream,
+    fate: Fate,
+}
+
+/// What became of a Play before its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Nothing.
+    Awaited,
+    /// A Stop came after it, and was meant for it, too.
+    Stopped,
+    /// Its attachment is not there.
+    Unattached,
 }
 
 /// The interface.
@@ -68,6 +79,8 @@ pub(super) struct AudioPlayer {
     latest: (String, Duration),
     /// The latest stream was stopped; it did not fail or finish.
     stopped_on_purpose: bool,
+    /// What was bequeathed last.
+    bequeathed: Estate,
 }
 
 impl AudioPlayer {
@@ -86,6 +99,7 @@ impl AudioPlayer {
             rest: Rest::Idle,
             latest: (String::new(), Duration::ZERO),
             stopped_on_purpose: false,
+            bequeathed: Estate::default(),
         }
     }
 
@@ -96,18 +110,25 @@ impl AudioPlayer {
         while let Some(mut next) = self.queue.pop_front() {
             if let Some(error) = next.failed.take() {
                 self.tell_failure(&next, &error, turn);
+                self.rests(next.item.token, Rest::Stopped, next.item.offset);
                 continue;
             }
             prepare(&mut next, turn);
             // The player begins a chained stream itself, but only behind one that ended by itself.
             let begins_itself = next.chained.is_some() && next.chained == finished;
             next.phase = if begins_itself { Phase::Starting } else { Phase::Waiting };
-            turn.take_focus(Channel::Content, next.item.mixability);
-            self.current = Some(next);
+            self.take_content(next, turn);
             self.preload(turn);
             return;
         }
         turn.give_up_focus(Channel::Content);
+    }
+
+    /// Makes a stream the current one, and this the content source.
+    fn take_content(&mut self, stream: Stream, turn: &mut Turn<'_>) {
+        turn.take_focus(Channel::Content, stream.item.mixability);
+        turn.announce(Announcement::ContentSource(NAMESPACE));
+        self.current = Some(stream);
     }
 
     /// Has the head of the queue fetched and chained to the current stream.
@@ -123,7 +144,14 @@ impl AudioPlayer {
 
     fn drop_queue(&mut self, turn: &mut Turn<'_>) {
         for stream in self.queue.drain(..) {
-            forget(stream.id, stream.prepared, turn);
+            forget(&stream, turn);
+        }
+    }
+
+    /// Plays that wait for their turn are not to begin any more.
+    fn drop_arrived(&mut self) {
+        for arrived in &mut self.arrived {
+            arrived.fate = Fate::Stopped;
         }
     }
 
@@ -147,6 +175,7 @@ impl AudioPlayer {
         if current.started {
             turn.send(current.event_with_reports("PlaybackStopped", offset));
         }
+        turn.announce(current.announcement(Activity::Stopped));
         self.rests(current.item.token, Rest::Stopped, offset);
         self.stopped_on_purpose = true;
     }
@@ -168,6 +197,7 @@ impl AudioPlayer {
         start(current, turn);
         nearly_finished(current, offset, turn);
         turn.send(current.event_with_reports("PlaybackFinished", offset));
+        turn.announce(current.announcement(Activity::Finished));
         let token = current.item.token.clone();
         self.rests(token, Rest::Finished, offset);
         self.begin_next(turn);
@@ -192,6 +222,7 @@ impl AudioPlayer {
         });
         stream.add_reports(&mut payload, stream.position(turn.now()));
         turn.send(Event::new(NAMESPACE, "PlaybackFailed", payload));
+        turn.announce(stream.announcement(Activity::Stopped));
     }
 
     fn activity(&self) -> &'static str {
@@ -255,30 +286,64 @@ impl Interface for AudioPlayer {
     fn on_directive(&mut self, directive: &Directive, turn: &mut Turn<'_>) -> Result<Handling, Refusal> {
         match directive.header.name.as_str() {
             "Play" => self.play(directive, turn)?,
-            "Stop" => self.stop(turn),
+            "Stop" => {
+                self.drop_arrived();
+                self.stop(turn);
+            }
             "ClearQueue" => self.clear(directive, turn)?,
             "UpdateProgressReportInterval" => self.update_interval(directive, turn)?,
             _ => return Err(unlisted(directive)),
         }
+        self.bequeath(turn);
         Ok(Handling::Done)
     }
 
     fn on_cancel(&mut self, directive: &Directive, turn: &mut Turn<'_>) {
-        if let Some(Arrived { id, prepared, .. }) = self.take_arrived(directive) {
-            forget(id, prepared, turn);
+        if let Some(arrived) = self.take_arrived(directive) {
+            forget(&arrived.stream, turn);
         }
     }
 
     fn on_signal(&mut self, signal: &Signal, turn: &mut Turn<'_>) {
         match signal {
             Signal::Player(id, news) => self.on_news(*id, news, turn),
-            Signal::ContentTaken | Signal::ContentStopped => self.stop(turn),
+            Signal::ContentTaken => self.stop(turn),
+            Signal::ContentStopped => {
+                self.drop_arrived();
+                self.stop(turn);
+            }
+            Signal::Inherit(estate) => self.inherit(estate, turn),
             _ => {}
         }
+        self.bequeath(turn);
+    }
+
+    fn on_announcement(&mut self, announcement: &Announcement, turn: &mut Turn<'_>) {
+        // Only while the cloud cannot be asked: AVS has no way to go on, but stopping needs nobody.
+        if let Announcement::Pressed { handler: NAMESPACE, button: Button::Pause } = announcement {
+            self.stop(turn);
+            self.bequeath(turn);
+        }
+    }
+
+    fn on_logout(&mut self, turn: &mut Turn<'_>) {
+        self.drop_queue(turn);
+        if let Some(current) = self.current.take() {
+            forget(&current, turn);
+            turn.announce(current.announcement(Activity::Stopped));
+            turn.give_up_focus(Channel::Content);
+        }
+        for arrived in std::mem::take(&mut self.arrived) {
+            forget(&arrived.stream, turn);
+        }
+        self.seen.clear();
+        self.rests(String::new(), Rest::Idle, Duration::ZERO);
+        self.bequeath(turn);
     }
 
     fn on_focus(&mut self, change: FocusChange, turn: &mut Turn<'_>) {
         self.on_focus_of_content(change.focus, turn);
+        self.bequeath(turn);
     }
 
     fn deadline(&self) -> Option<HubTime> {
@@ -294,6 +359,7 @@ impl Interface for AudioPlayer {
     fn on_deadline(&mut self, turn: &mut Turn<'_>) {
         self.report_progress(turn);
         self.tell_title(turn);
+        self.bequeath(turn);
     }
 
     fn context(&self, view: &View<'_>) -> Option<ContextEntry> {
@@ -308,10 +374,15 @@ fn prepare(stream: &mut Stream, turn: &mut Turn<'_>) {
     }
 }
 
-fn forget(id: PlayerId, prepared: bool, turn: &mut Turn<'_>) {
-    if prepared {
-        turn.player(PlayerCommand::Stop { id });
+fn forget(stream: &Stream, turn: &mut Turn<'_>) {
+    if stream.prepared {
+        turn.player(PlayerCommand::Stop { id: stream.id });
     }
+}
+
+/// An attachment that is not there is the directive's fault, not the player's.
+fn unattached() -> Refusal {
+    Refusal::unexpected("the attachment is not there")
 }
 
 /// Says that a stream began, once; at the offset that was asked for.
@@ -319,6 +390,7 @@ fn start(stream: &mut Stream, turn: &mut Turn<'_>) {
     if !stream.started {
         stream.started = true;
         turn.send(stream.event("PlaybackStarted", stream.item.offset));
+        turn.announce(stream.announcement(Activity::Playing));
     }
 }
 

@@ -5,12 +5,12 @@ use antiphon_domain::focus::{Channel, Focus};
 use serde_json::json;
 use std::time::Duration;
 
+use super::estate::out_of_reach;
 use super::progress::{Due, millis};
 use super::stream::{Phase, Stream};
-use super::{AudioPlayer, NAMESPACE, Rest, nearly_finished, start};
+use super::{Arrived, AudioPlayer, Fate, NAMESPACE, Rest, nearly_finished, start, unattached};
 use crate::effect::{PlayerCommand, PlayerId};
-use crate::exception::Refusal;
-use crate::interfaces::Turn;
+use crate::interfaces::{Activity, Turn};
 use crate::message::Event;
 use crate::signal::PlayerNews;
 
@@ -25,6 +25,8 @@ impl AudioPlayer {
             self.on_current(news, turn);
         } else if let Some(index) = self.queue.iter().position(|queued| queued.id == id) {
             self.on_queued(index, news, turn);
+        } else if let Some(arrived) = self.arrived.iter_mut().find(|arrived| arrived.stream.id == id) {
+            arrived.on_news(news);
         }
     }
 
@@ -65,12 +67,14 @@ impl AudioPlayer {
                 if let Phase::Playing { .. } | Phase::Stalled { .. } = current.phase {
                     current.phase = Phase::Paused { offset: *offset };
                     turn.send(current.event("PlaybackPaused", *offset));
+                    turn.announce(current.announcement(Activity::Paused));
                 }
             }
             PlayerNews::Resumed { at } => {
                 if let Phase::Paused { offset } = current.phase {
                     current.phase = Phase::Playing { at: *at, from: offset };
                     turn.send(current.event("PlaybackResumed", offset));
+                    turn.announce(current.announcement(Activity::Playing));
                     end_stutter(current, *at, offset, turn);
                 }
             }
@@ -81,14 +85,19 @@ impl AudioPlayer {
                 turn.give_up_focus(Channel::Content);
             }
             PlayerNews::Failed(error) => self.fail(error, turn),
-            PlayerNews::Unattached => {
-                if let Some(current) = self.current.take() {
+            PlayerNews::Unattached => match self.current.take() {
+                Some(current) if current.item.raw.is_some() => {
                     regret(&current, turn);
-                    let offset = current.item.offset;
-                    self.rests(current.item.token, Rest::Stopped, offset);
+                    turn.announce(current.announcement(Activity::Stopped));
+                    self.rests(current.item.token, Rest::Stopped, current.item.offset);
+                    self.begin_next(turn);
                 }
-                self.begin_next(turn);
-            }
+                // Another device's directive brought it: nobody there waits for our exception.
+                inherited => {
+                    self.current = inherited;
+                    self.fail(&out_of_reach(), turn);
+                }
+            },
             PlayerNews::Attributes(attributes) => {
                 current.set_attributes(attributes.clone(), current.position(now));
             }
@@ -103,13 +112,7 @@ impl AudioPlayer {
     fn on_queued(&mut self, index: usize, news: &PlayerNews, turn: &mut Turn<'_>) {
         let queued = &mut self.queue[index];
         match news {
-            PlayerNews::Buffered => queued.buffered = true,
-            PlayerNews::Attributes(attributes) => {
-                queued.set_attributes(attributes.clone(), queued.item.offset);
-            }
-            PlayerNews::Title(title) => queued.title.set(title),
-            // The current song is not disturbed by it.
-            PlayerNews::Failed(error) => queued.failed = Some(error.clone()),
+            PlayerNews::Unattached if queued.item.raw.is_none() => queued.failed = Some(out_of_reach()),
             PlayerNews::Unattached | PlayerNews::Stopped { .. } => {
                 let gone = self.queue.remove(index);
                 if let Some(gone) = gone.filter(|_| *news == PlayerNews::Unattached) {
@@ -117,7 +120,7 @@ impl AudioPlayer {
                 }
                 self.preload(turn);
             }
-            _ => {}
+            _ => queued.on_early_news(news),
         }
     }
 
@@ -173,6 +176,15 @@ impl AudioPlayer {
     }
 }
 
+impl Arrived {
+    fn on_news(&mut self, news: &PlayerNews) {
+        match news {
+            PlayerNews::Unattached if self.fate == Fate::Awaited => self.fate = Fate::Unattached,
+            _ => self.stream.on_early_news(news),
+        }
+    }
+}
+
 fn end_stutter(stream: &mut Stream, at: HubTime, offset: Duration, turn: &mut Turn<'_>) {
     if let Some(since) = stream.stutter.take() {
         let mut event = stream.event("PlaybackStutterFinished", offset);
@@ -181,9 +193,8 @@ fn end_stutter(stream: &mut Stream, at: HubTime, offset: Duration, turn: &mut Tu
     }
 }
 
-/// An attachment that is not there is the directive's fault, not the player's.
 fn regret(stream: &Stream, turn: &mut Turn<'_>) {
     if let Some(raw) = &stream.item.raw {
-        turn.regret(raw, &Refusal::unexpected("the attachment is not there"));
+        turn.regret(raw, &unattached());
     }
 }

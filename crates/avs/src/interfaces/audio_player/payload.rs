@@ -30,7 +30,7 @@ pub(super) enum Behaviour {
 }
 
 /// A Play, parsed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Play {
     pub(super) behaviour: Behaviour,
     pub(super) expected_previous: Option<String>,
@@ -38,10 +38,12 @@ pub(super) struct Play {
 }
 
 /// What one Play brings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Item {
     pub(super) token: String,
     pub(super) audio_item_id: String,
+    /// The token of the alert whose music this is (`playRequestor`).
+    pub(super) alert: Option<String>,
     pub(super) url: String,
     pub(super) source: PlayerSource,
     pub(super) offset: Duration,
@@ -57,17 +59,15 @@ pub(super) struct Item {
 struct PlayWire {
     play_behavior: Option<String>,
     audio_item: AudioItemWire,
-    #[serde(rename = "playRequestor")]
-    _play_requestor: Option<RequestorWire>,
+    play_requestor: Option<RequestorWire>,
 }
 
 /// Both keys are mandatory where the object is there.
 #[derive(Deserialize)]
 struct RequestorWire {
     #[serde(rename = "type")]
-    _kind: String,
-    #[serde(rename = "id")]
-    _id: String,
+    kind: String,
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -167,6 +167,7 @@ pub(super) fn play(directive: &Directive) -> Result<Play, Refusal> {
     let item = Item {
         token: stream.token.unwrap_or_default(),
         audio_item_id: wire.audio_item.audio_item_id.unwrap_or_default(),
+        alert: wire.play_requestor.filter(|by| by.kind == "ALERT").map(|by| by.id),
         url: stream.url,
         source,
         offset,
@@ -213,7 +214,7 @@ fn is_allowed(name: &str, value: &str) -> bool {
         && (name.starts_with("x-") || name.starts_with("X-"))
         && name.chars().all(|c| c.is_ascii_graphic() && c != ':');
     let known = name == "Authorization" || name == "Cookie";
-    (extension || known) && value.len() <= HEADER_VALUE_LIMIT && !value.contains(['\r', '\n'])
+    (extension || known) && value.len() <= HEADER_VALUE_LIMIT && !value.contains(char::is_control)
 }
 
 /// A header as an object of two members: `name` and `value` where they are called so, otherwise the first is the name

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::payload::Item;
 use super::progress::millis;
 use crate::effect::PlayerId;
+use crate::interfaces::{Activity, Announcement};
 use crate::message::Event;
-use crate::signal::Attributes;
+use crate::signal::{Attributes, PlayerNews};
 
 /// Attributes seldom change; whoever changes them without end is not recorded without end.
 const REPORTS_LIMIT: usize = 16;
@@ -31,7 +32,7 @@ pub(super) enum Phase {
 }
 
 /// One stream, from its Play to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stream {
     pub(super) id: PlayerId,
     pub(super) item: Item,
@@ -78,9 +79,22 @@ impl Stream {
     pub(super) fn take_over(&mut self, old: Stream) {
         self.id = old.id;
         self.prepared = old.prepared;
+        self.failed = old.failed;
         self.buffered = old.buffered;
         self.title = old.title;
         self.ledger = old.ledger;
+    }
+
+    /// Takes note of what is known of it before it sounds.
+    pub(super) fn on_early_news(&mut self, news: &PlayerNews) {
+        match news {
+            PlayerNews::Buffered => self.buffered = true,
+            PlayerNews::Attributes(attributes) => self.set_attributes(attributes.clone(), self.item.offset),
+            PlayerNews::Title(title) => self.title.set(title),
+            // Told when its turn comes: whatever plays now is not disturbed by it.
+            PlayerNews::Failed(error) => self.failed = Some(error.clone()),
+            _ => {}
+        }
     }
 
     /// Its position, from the start of the stream.
@@ -119,6 +133,15 @@ impl Stream {
         self.ledger.current = Some(attributes);
     }
 
+    /// News of this stream for the other interfaces.
+    pub(super) fn announcement(&self, activity: Activity) -> Announcement {
+        Announcement::Playback {
+            item: self.item.audio_item_id.clone(),
+            activity,
+            alert: self.item.alert.clone(),
+        }
+    }
+
     /// An event about this stream at `offset`.
     pub(super) fn event(&self, name: &str, offset: Duration) -> Event {
         let mut payload = json!({ "token": self.item.token, "offsetInMilliseconds": millis(offset) });
@@ -149,7 +172,7 @@ impl Stream {
 }
 
 /// What was played how, for `playbackReports`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Ledger {
     current: Option<Attributes>,
     since: Duration,
@@ -178,7 +201,7 @@ fn wire(attributes: &Attributes) -> Value {
 }
 
 /// The title tag: told at most once a second, never twice the same, and not before the stream sounds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Title {
     told: Option<String>,
     told_at: Option<HubTime>,
