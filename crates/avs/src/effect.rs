@@ -145,7 +145,7 @@ pub enum CaptureCommand {
 }
 
 /// One stream of the content; never used twice by a device. AudioPlayer counts its Plays from 1; whoever else names
-/// streams has a range of its own, so that names never meet.
+/// streams has a range of its own (Bluetooth from 1 << 29), so that names never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlayerId(pub u64);
 
@@ -154,8 +154,6 @@ impl PlayerId {
     pub const INHERITED: u64 = 1 << 32;
     /// From here on Alexa.InputController counts.
     pub const INPUT: u64 = 1 << 48;
-    /// From here on Bluetooth counts.
-    pub const BLUETOOTH: u64 = 1 << 49;
 }
 
 /// What the player of a speaker's content is asked to do.

@@ -1,7 +1,5 @@
 //! What interfaces of one device tell each other. They do not know of one another beyond this.
 
-use crate::signal::Button;
-
 /// One piece of news.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Announcement {
@@ -16,13 +14,6 @@ pub enum Announcement {
     },
     /// Who began content last: it receives what is pressed on a remote control.
     ContentSource(&'static str),
-    /// A key of a remote control was pressed, and this content source is to act on it itself, not the cloud.
-    Pressed {
-        /// The content source's interface.
-        handler: &'static str,
-        /// The key.
-        button: Button,
-    },
     /// A person chose other locales; the first is the primary one.
     LocalesChanged(Vec<String>),
     /// Speech began to sound (`true`), or nothing more is spoken of this dialog.

@@ -1,8 +1,8 @@
 //! PlaybackController 1.1: keys of a remote control ("PlaybackController 1.1").
 //!
 //! A press is a request: the cloud answers with a Play, a Stop, or nothing, and we do nothing ourselves. It goes to
-//! whoever began content last; a source that AVS does not control hears of it by an announcement. Offline a press is
-//! neither sent nor kept.
+//! whoever began content last; a source that AVS does not control sees the wish itself. Offline a press is neither sent
+//! nor kept.
 
 use serde_json::{Value, json};
 
@@ -12,9 +12,9 @@ use crate::message::{Directive, Event, Retry};
 use crate::signal::{Button, Signal, Toggle, Wish};
 
 const NAMESPACE: &str = "PlaybackController";
-/// Whose content is the cloud's to control.
-const CLOUD: &str = "AudioPlayer";
-/// Whose content has keys of its own.
+/// Who receives the presses before anybody began content.
+const FIRST: &str = "AudioPlayer";
+/// The content source that acts on presses itself.
 const BLUETOOTH: &str = "Bluetooth";
 
 #[derive(Debug)]
@@ -25,15 +25,16 @@ pub(super) struct PlaybackController {
 
 impl PlaybackController {
     pub(super) fn new() -> Self {
-        Self { source: CLOUD }
+        Self { source: FIRST }
+    }
+
+    fn is_the_clouds(&self, turn: &Turn<'_>) -> bool {
+        self.source != BLUETOOTH && turn.view.connected
     }
 
     fn press(&self, button: Button, turn: &mut Turn<'_>) {
-        if self.source == BLUETOOTH {
-            return turn.announce(Announcement::Pressed { handler: BLUETOOTH, button });
-        }
-        if !turn.view.connected {
-            return turn.announce(Announcement::Pressed { handler: CLOUD, button });
+        if !self.is_the_clouds(turn) {
+            return;
         }
         let (name, payload) = match button {
             Button::Play => ("PlayCommandIssued", json!({})),
@@ -47,8 +48,7 @@ impl PlaybackController {
     }
 
     fn switch(&self, toggle: Toggle, on: bool, turn: &mut Turn<'_>) {
-        // A phone's player has no such switches.
-        if self.source == BLUETOOTH || !turn.view.connected {
+        if !self.is_the_clouds(turn) {
             return;
         }
         let name = match toggle {
@@ -98,6 +98,6 @@ impl Interface for PlaybackController {
     }
 
     fn on_logout(&mut self, _turn: &mut Turn<'_>) {
-        self.source = CLOUD;
+        self.source = FIRST;
     }
 }

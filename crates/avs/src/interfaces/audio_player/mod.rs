@@ -27,7 +27,7 @@ use crate::effect::PlayerCommand;
 use crate::exception::Refusal;
 use crate::message::{ContextEntry, Directive, Event};
 use crate::sequencer::Policy;
-use crate::signal::{Button, Signal};
+use crate::signal::{Button, Signal, Wish};
 pub use estate::Estate;
 use payload::Behaviour;
 use progress::millis;
@@ -312,18 +312,12 @@ impl Interface for AudioPlayer {
                 self.drop_arrived();
                 self.stop(turn);
             }
+            // A press is the cloud's to answer; while it cannot be asked, to be silent needs nobody.
+            Signal::Wish(Wish::Button(Button::Pause)) if !turn.view.connected => self.stop(turn),
             Signal::Inherit(estate) => self.inherit(estate, turn),
             _ => {}
         }
         self.bequeath(turn);
-    }
-
-    fn on_announcement(&mut self, announcement: &Announcement, turn: &mut Turn<'_>) {
-        // Only while the cloud cannot be asked: AVS has no way to go on, but stopping needs nobody.
-        if let Announcement::Pressed { handler: NAMESPACE, button: Button::Pause } = announcement {
-            self.stop(turn);
-            self.bequeath(turn);
-        }
     }
 
     fn on_logout(&mut self, turn: &mut Turn<'_>) {
