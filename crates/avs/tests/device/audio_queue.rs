@@ -190,3 +190,28 @@ fn who_loses_its_content_stops_and_forgets_its_queue() {
     let offset = Duration::from_millis(15);
     assert_eq!(bench.news(1, PlayerNews::Stopped { offset }), ["PlaybackStopped a@15", "content None"]);
 }
+
+#[test]
+fn a_queued_attachment_that_is_not_there_is_the_directives_fault() {
+    let mut bench = playing();
+    bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", json!({ "url": "cid:b" })));
+    assert_eq!(bench.news(2, PlayerNews::Unattached), ["! UNEXPECTED_INFORMATION_RECEIVED"]);
+    let told = bench.news(1, PlayerNews::Finished);
+    assert_eq!(told.last().unwrap(), "content None");
+}
+
+#[test]
+fn what_failed_last_is_what_the_next_play_follows() {
+    let error = antiphon_domain::media::MediaError {
+        kind: antiphon_domain::media::MediaErrorKind::ServiceUnavailable,
+        message: String::new(),
+    };
+    let mut bench = playing();
+    bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", json!({})));
+    bench.news(2, PlayerNews::Failed(error));
+    let told = bench.news(1, PlayerNews::Finished);
+    assert!(told[2].contains("\"token\":\"b\"") && told[2].contains("FINISHED"), "{told:?}");
+    assert_eq!(bench.state(), "b@0 STOPPED");
+    let expects = json!({ "expectedPreviousToken": "b" });
+    assert!(!bench.directive("AudioPlayer.Play", play("ENQUEUE", "c", expects)).is_empty());
+}

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use antiphon_avs::device::{DeviceConfig, DeviceInput};
 use antiphon_avs::effect::Effect;
+use antiphon_avs::session::EventOutcome;
 use antiphon_avs::signal::{Signal, Wish};
 use serde_json::json;
 
-use crate::support::{Bench, lines};
+use crate::support::{Bench, directive, lines};
 
 fn told_firmware() -> DeviceConfig {
     let mut config = DeviceConfig::default();
@@ -108,4 +109,61 @@ fn locales_and_time_zone_are_settings() {
     config.stored.insert("system.locales".into(), json!(["fr-FR"]));
     let mut bench = Bench::with(config);
     assert!(bench.directive("System.ReportState", json!({}))[1].contains("fr-FR"));
+}
+
+#[test]
+fn a_state_report_is_owed_until_one_was_accepted() {
+    let wanted = "store system.report_wanted true";
+    let mut bench = Bench::with(told_firmware());
+    bench.input(DeviceInput::Connected);
+    let effects = bench.input(DeviceInput::Directive(directive("System.ReportState", "m", None, json!({}))));
+    let [Effect::Store { .. }, Effect::Send(report)] = &effects[..] else { panic!("{effects:?}") };
+    let message_id = report.header.message_id.clone();
+    let outcome = |outcome| Signal::Outcome { message_id: message_id.clone(), outcome };
+    // Lost with its connection: owed on the next.
+    assert!(bench.signal(outcome(EventOutcome::Lost)).is_empty());
+    bench.input(DeviceInput::Disconnected);
+    let effects = bench.input(DeviceInput::Connected);
+    let [Effect::Send(again)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(again.header.name, "StateReport");
+    assert!(bench.signal(outcome(EventOutcome::Accepted { status: 204 })).is_empty());
+    let message_id = again.header.message_id.clone();
+    let outcome = EventOutcome::Accepted { status: 204 };
+    assert_eq!(bench.signal(Signal::Outcome { message_id, outcome }), ["store system.report_wanted null"]);
+    assert!(bench.input(DeviceInput::Connected).is_empty());
+    assert_eq!(bench.directive("System.ReportState", json!({}))[0], wanted);
+
+    // Over a restart, too.
+    let mut config = told_firmware();
+    config.stored.insert("system.report_wanted".into(), json!(true));
+    let mut bench = Bench::with(config);
+    assert!(lines(&bench.input(DeviceInput::Connected))[0].starts_with("StateReport"));
+}
+
+#[test]
+fn a_revoked_authorization_logs_out_and_the_account_leaves_nothing() {
+    let mut bench = Bench::with(told_firmware());
+    bench.input(DeviceInput::Connected);
+    bench.signal(Signal::Wish(Wish::TimeZone("Europe/Berlin".into())));
+    bench.signal(Signal::Wish(Wish::Locales(vec!["de-DE".into()])));
+    let picture = bench.device.picture(bench.moment());
+    assert_eq!((picture.locales, picture.time_zone), (vec!["de-DE".into()], Some("Europe/Berlin".into())));
+    assert_eq!(bench.directive("System.RevokeAuthorization", json!({})), ["log out"]);
+    let told = lines(&bench.input(DeviceInput::LoggedOut));
+    for key in ["system.locales", "system.time_zone", "system.firmware", "system.report_wanted"] {
+        assert!(told.contains(&format!("store {key} null")), "{told:?}");
+    }
+    let picture = bench.device.picture(bench.moment());
+    assert_eq!((picture.locales, picture.time_zone), (vec!["en-US".into()], None));
+    // Nothing is said of inactivity until somebody logs in.
+    assert!(bench.pass(7_200_000).is_empty());
+}
+
+#[test]
+fn whoever_uses_a_surface_is_active() {
+    let mut bench = Bench::with(told_firmware());
+    bench.input(DeviceInput::Connected);
+    bench.pass(3_000_000);
+    bench.signal(Signal::Wish(Wish::DismissCard));
+    assert!(bench.pass(3_599_999).is_empty());
 }

@@ -146,6 +146,8 @@ enum Step {
     News(u64, News),
     Pass(u64),
     ContentTaken,
+    /// Another device takes the streams over.
+    HandOver,
     Level(i64, bool),
 }
 
@@ -190,6 +192,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0u64..4, news).prop_map(|(id, news)| Step::News(id, news)),
         4 => (0u64..5_000).prop_map(Step::Pass),
         1 => Just(Step::ContentTaken),
+        1 => Just(Step::HandOver),
         1 => (0i64..=100, any::<bool>()).prop_map(|(volume, muted)| Step::Level(volume, muted)),
     ]
 }
@@ -212,6 +215,19 @@ struct Rules {
 }
 
 impl Rules {
+    /// `finished`: the streams that any device said to have finished.
+    fn check_all(&mut self, effects: &[Effect], finished: &mut BTreeSet<String>) {
+        for effect in effects {
+            self.check(effect);
+            if let Effect::Send(event) = effect
+                && event.header.name == "PlaybackFinished"
+            {
+                let token = event.payload["token"].as_str().unwrap();
+                assert!(finished.insert(token.into()), "{token} finished on two devices");
+            }
+        }
+    }
+
     fn check(&mut self, effect: &Effect) {
         match effect {
             Effect::Player(command) => self.command(command),
@@ -237,6 +253,14 @@ impl Rules {
                 assert!(self.prepared.contains(id) && self.stopped.insert(*id), "{command:?}");
             }
             PlayerCommand::Bequeath(_) => {}
+        }
+    }
+
+    /// What the other device's streams, under their new names, mean to this one: told anew, asked already.
+    fn inherit(&mut self, old: &Rules, token: &str, was: PlayerId, is: PlayerId) {
+        self.told.remove(token);
+        if old.prepared.contains(&was) && !old.stopped.contains(&was) {
+            self.prepared.insert(is);
         }
     }
 
@@ -270,17 +294,56 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
     #[test]
     fn each_stream_begins_once_and_ends_once(steps in prop::collection::vec(step(), 1..80)) {
-        let mut bench = Bench::new();
-        let mut rules = Rules::default();
+        // Two devices of one group; one of them leads it, and has the player.
+        let mut leader = (Bench::new(), Rules::default());
+        let mut other = (Bench::new(), Rules::default());
+        let mut finished = BTreeSet::new();
         let mut plays = 0u64;
         let mut messages = 0u64;
+        // The streams by the order of their Plays, as the player knows them now.
+        let mut names: Vec<PlayerId> = Vec::new();
+        let mut plays_of = [0u64; 2];
+        let mut leads = 0;
+        let mut new_name = PlayerId::INHERITED;
         for step in steps {
+            if let Step::HandOver = step {
+                let mut estate = leader.0.estate.clone();
+                if estate.is_empty() {
+                    continue;
+                }
+                let mut renamed = Vec::new();
+                estate.rename(|was| {
+                    new_name += 1;
+                    renamed.push((was, PlayerId(new_name)));
+                    PlayerId(new_name)
+                });
+                // Whatever is not in it is nobody's any more.
+                for (index, name) in names.iter_mut().enumerate() {
+                    let is = renamed.iter().find(|(was, _)| was == name).map(|(_, is)| *is);
+                    if let Some(is) = is {
+                        other.1.inherit(&leader.1, &format!("t{}", index + 1), *name, is);
+                    }
+                    *name = is.unwrap_or(PlayerId(u64::MAX));
+                }
+                other.0.now = leader.0.now;
+                let taken = other.0.input(DeviceInput::Signal(Signal::Inherit(Box::new(estate))));
+                other.1.check_all(&taken, &mut finished);
+                let left = leader.0.input(DeviceInput::Signal(Signal::ContentTaken));
+                leader.1.check_all(&left, &mut finished);
+                assert!(leader.0.estate.is_empty());
+                std::mem::swap(&mut leader, &mut other);
+                leads = 1 - leads;
+                continue;
+            }
+            let (bench, rules) = &mut leader;
             let mut wakes = Vec::new();
             let input = match step {
                 Step::Play { behaviour, expects_last, again, offset, end, report } => {
                     let last = plays;
                     // Sometimes the same content once more, with a token of its own.
                     plays += 1;
+                    plays_of[leads] += 1;
+                    names.push(PlayerId(plays_of[leads]));
                     let url = if again { last } else { plays };
                     let expected = if expects_last && last > 0 { format!("t{last}") } else { String::new() };
                     let mut stream = json!({
@@ -310,7 +373,8 @@ proptest! {
                     tell("AudioPlayer.UpdateProgressReportInterval", &mut messages, payload)
                 }
                 Step::News(back, news) => {
-                    let id = PlayerId(plays.saturating_sub(back));
+                    let Some(index) = names.len().checked_sub(1 + back as usize) else { continue };
+                    let id = names[index];
                     // A player forgets what it was told to stop, and knows only what it was told to prepare.
                     if !rules.prepared.contains(&id) {
                         continue;
@@ -318,9 +382,10 @@ proptest! {
                     DeviceInput::Signal(Signal::Player(id, news_at(news, bench.now)))
                 }
                 Step::Pass(ms) => {
-                    wakes = pass(&mut bench, ms);
+                    wakes = pass(bench, ms);
                     DeviceInput::Timeout
                 }
+                Step::HandOver => continue,
                 Step::ContentTaken => DeviceInput::Signal(Signal::ContentTaken),
                 Step::Level(volume, muted) => {
                     let level = Level { volume: Volume::new(volume).unwrap(), muted };
@@ -328,9 +393,7 @@ proptest! {
                 }
             };
             wakes.extend(bench.input(input));
-            for effect in &wakes {
-                rules.check(effect);
-            }
+            rules.check_all(&wakes, &mut finished);
         }
     }
 }

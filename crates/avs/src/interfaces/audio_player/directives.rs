@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::payload::{self, Behaviour, Item, Play};
 use super::stream::Stream;
-use super::{Arrived, AudioPlayer, Fate, NAMESPACE, forget, unattached};
+use super::telling::{forget, unattached};
+use super::{Arrived, AudioPlayer, Fate, NAMESPACE};
 use crate::effect::{PlayerCommand, PlayerId, PlayerSource};
 use crate::exception::Refusal;
 use crate::interfaces::Turn;

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use antiphon_domain::media::{MediaError, MediaErrorKind};
 
+use super::AudioPlayer;
 use super::stream::{Phase, Stream};
-use super::{AudioPlayer, nearly_finished};
+use super::telling::nearly_finished;
 use crate::effect::{PlayerCommand, PlayerId, PlayerSource};
 use crate::interfaces::{Activity, Turn};
 

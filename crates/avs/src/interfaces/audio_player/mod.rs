@@ -11,13 +11,14 @@ mod news;
 mod payload;
 mod progress;
 mod stream;
+mod telling;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use antiphon_domain::HubTime;
 use antiphon_domain::focus::{Channel, FocusChange};
-use antiphon_domain::media::{MediaError, MediaErrorKind};
+use antiphon_domain::media::MediaError;
 use serde_json::{Value, json};
 
 use super::{Activity, Announcement, Handling, Interface, Known, Turn, View, unlisted};
@@ -26,12 +27,14 @@ use crate::device::DeviceConfig;
 use crate::effect::PlayerCommand;
 use crate::exception::Refusal;
 use crate::message::{ContextEntry, Directive, Event};
+use crate::picture::Picture;
 use crate::sequencer::Policy;
 use crate::signal::{Button, Signal, Wish};
 pub use estate::Estate;
 use payload::Behaviour;
 use progress::millis;
 use stream::{Phase, Stream};
+use telling::{error_type, forget, nearly_finished, prepare, start};
 
 const NAMESPACE: &str = "AudioPlayer";
 
@@ -359,49 +362,11 @@ impl Interface for AudioPlayer {
     fn context(&self, view: &View<'_>) -> Option<ContextEntry> {
         Some(entry(NAMESPACE, "PlaybackState", self.state(view.now)))
     }
-}
 
-fn prepare(stream: &mut Stream, turn: &mut Turn<'_>) {
-    if !stream.prepared {
-        stream.prepared = true;
-        turn.player(PlayerCommand::Prepare { id: stream.id, source: stream.item.source.clone() });
-    }
-}
-
-fn forget(stream: &Stream, turn: &mut Turn<'_>) {
-    if stream.prepared {
-        turn.player(PlayerCommand::Stop { id: stream.id });
-    }
-}
-
-/// An attachment that is not there is the directive's fault, not the player's.
-fn unattached() -> Refusal {
-    Refusal::unexpected("the attachment is not there")
-}
-
-/// Says that a stream began, once; at the offset that was asked for.
-fn start(stream: &mut Stream, turn: &mut Turn<'_>) {
-    if !stream.started {
-        stream.started = true;
-        turn.send(stream.event("PlaybackStarted", stream.item.offset));
-        turn.announce(stream.announcement(Activity::Playing));
-    }
-}
-
-/// Says that the next stream may come, once.
-fn nearly_finished(stream: &mut Stream, offset: Duration, turn: &mut Turn<'_>) {
-    if !stream.nearly {
-        stream.nearly = true;
-        turn.send(stream.event("PlaybackNearlyFinished", offset));
-    }
-}
-
-const fn error_type(kind: MediaErrorKind) -> &'static str {
-    match kind {
-        MediaErrorKind::Unknown => "MEDIA_ERROR_UNKNOWN",
-        MediaErrorKind::InvalidRequest => "MEDIA_ERROR_INVALID_REQUEST",
-        MediaErrorKind::ServiceUnavailable => "MEDIA_ERROR_SERVICE_UNAVAILABLE",
-        MediaErrorKind::InternalServerError => "MEDIA_ERROR_INTERNAL_SERVER_ERROR",
-        MediaErrorKind::InternalDeviceError => "MEDIA_ERROR_INTERNAL_DEVICE_ERROR",
+    fn show(&self, _view: &View<'_>, picture: &mut Picture) {
+        // Whoever speaks over it has the word.
+        if let (None, Some(current)) = (&picture.caption, &self.current) {
+            picture.caption = current.item.caption.clone().filter(|_| current.started);
+        }
     }
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::estate::out_of_reach;
 use super::progress::{Due, millis};
 use super::stream::{Phase, Stream};
-use super::{Arrived, AudioPlayer, Fate, NAMESPACE, Rest, nearly_finished, start, unattached};
+use super::telling::{nearly_finished, start, unattached};
+use super::{Arrived, AudioPlayer, Fate, NAMESPACE, Rest};
 use crate::effect::{PlayerCommand, PlayerId};
-use crate::interfaces::{Activity, Turn};
+use crate::interfaces::{Activity, Announcement, Turn};
 use crate::message::Event;
 use crate::signal::PlayerNews;
 
@@ -160,6 +161,7 @@ impl AudioPlayer {
                     turn.player(PlayerCommand::Play { id, after: None });
                 } else if current.held {
                     current.held = false;
+                    turn.announce(Announcement::ContentSource(NAMESPACE));
                     turn.player(PlayerCommand::Resume { id });
                 }
             }

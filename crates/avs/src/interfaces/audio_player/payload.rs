@@ -42,6 +42,8 @@ pub(super) struct Play {
 pub(super) struct Item {
     pub(super) token: String,
     pub(super) audio_item_id: String,
+    /// WebVTT of what is said in it.
+    pub(super) caption: Option<String>,
     /// The token of the alert whose music this is (`playRequestor`).
     pub(super) alert: Option<String>,
     pub(super) url: String,
@@ -88,7 +90,14 @@ struct StreamWire {
     token: Option<String>,
     expected_previous_token: Option<String>,
     interrupted_behavior: Option<String>,
+    caption: Option<CaptionWire>,
     http_headers: Option<HeadersWire>,
+}
+
+/// The only type there is, `WEBVTT`, need not be said.
+#[derive(Deserialize)]
+struct CaptionWire {
+    content: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -167,6 +176,7 @@ pub(super) fn play(directive: &Directive) -> Result<Play, Refusal> {
     let item = Item {
         token: stream.token.unwrap_or_default(),
         audio_item_id: wire.audio_item.audio_item_id.unwrap_or_default(),
+        caption: stream.caption.and_then(|caption| caption.content),
         alert: wire.play_requestor.filter(|by| by.kind == "ALERT").map(|by| by.id),
         url: stream.url,
         source,
