@@ -9,6 +9,12 @@ use antiphon_domain::{Frames, Gain, SampleRate};
 /// How long a change of volume takes: short enough to feel immediate, long enough not to click.
 pub const VOLUME_RAMP: Duration = Duration::from_millis(30);
 
+/// How long content takes to duck beneath something more important (AVS: "100 ms down", proposed).
+pub const DUCK_RAMP: Duration = Duration::from_millis(100);
+
+/// How long it takes to come back (AVS: "300 ms up", proposed).
+pub const RETURN_RAMP: Duration = Duration::from_millis(300);
+
 /// How long the first sound takes to come up where somebody might be startled (product law "no shock").
 pub const GENTLE_RAMP: Duration = Duration::from_millis(1_500);
 
@@ -21,6 +27,9 @@ pub struct Ramp {
     current: f32,
     target: f32,
     step: f32,
+    /// Frames at rest before the walk.
+    wait: u64,
+    /// Frames of the walk that are left.
     left: u64,
 }
 
@@ -28,7 +37,15 @@ impl Ramp {
     /// Rests at `gain`.
     pub fn new(gain: Gain) -> Self {
         let factor = gain.factor();
-        Self { current: factor, target: factor, step: 0.0, left: 0 }
+        Self { current: factor, target: factor, step: 0.0, wait: 0, left: 0 }
+    }
+
+    /// Rests at `from` for `wait` frames, then walks to `to`, where it is after `left` frames more. Factors, 0.0 upwards.
+    pub fn between(from: f32, to: f32, wait: u64, left: u64) -> Self {
+        // A jump is a walk of one frame.
+        let left = if from == to { 0 } else { left.max(1) };
+        let step = if left == 0 { 0.0 } else { (to - from) / left as f32 };
+        Self { current: from, target: to, step, wait, left }
     }
 
     /// Walks to `gain`, arriving after `over` of frames at [`SampleRate::HUB`]; at once when `over` is under a frame.
@@ -36,6 +53,7 @@ impl Ramp {
     pub fn to(&mut self, gain: Gain, over: Duration) {
         let frames = Frames::within(over, SampleRate::HUB).0;
         self.target = gain.factor();
+        self.wait = 0;
         self.left = frames;
         if frames == 0 {
             self.current = self.target;
@@ -49,6 +67,10 @@ impl Ramp {
     #[inline]
     pub fn step(&mut self) -> f32 {
         if self.left == 0 {
+            return self.current;
+        }
+        if self.wait > 0 {
+            self.wait -= 1;
             return self.current;
         }
         self.left -= 1;

@@ -14,6 +14,7 @@ pub mod level;
 pub mod media;
 pub mod mix;
 pub mod moment;
+pub mod playlist;
 pub mod secret;
 pub mod sound;
 pub mod units;

@@ -9,14 +9,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use antiphon_domain::media::MediaErrorKind;
-use antiphon_domain::{Gain, HubTime, SpeakerId};
+use antiphon_domain::media::{MediaError, MediaErrorKind};
+use antiphon_domain::mix::InputGains;
+use antiphon_domain::sound::Voice;
+use antiphon_domain::{HubTime, SpeakerId};
 use antiphon_endpoint::{Clock, Control, Endpoint};
 use tracing::{debug, error};
 
 use crate::metrics::Metrics;
 use crate::news::{FeedEvent, FeedId, FeedSink, OutputSink};
 use crate::output::OutputState;
+use crate::sound::{Playing, SoundKey, SoundState, Start};
 use crate::timeline::{Cut, Listeners, Rules, Segment, Timeline};
 
 /// How long the thread sleeps when there is nothing to play.
@@ -34,7 +37,12 @@ pub(crate) enum Command {
     OpenOutput { id: u64, speaker: SpeakerId, endpoint: Box<dyn Endpoint>, sink: OutputSink },
     Attach { output: u64, feed: FeedId },
     Detach(u64),
-    SetGain { output: u64, gain: Gain, over: Duration },
+    SetGains { output: u64, gains: InputGains, over: Duration, from: Option<HubTime> },
+    SetEqualizer { output: u64, db: [i8; 3] },
+    Swell { output: u64, voice: Voice, over: Duration },
+    OpenSound(Box<SoundState>),
+    PlaySound { output: u64, sound: SoundKey, voice: Voice, start: Start },
+    StopSound(SoundKey),
     Control { output: u64, control: Control },
     CloseOutput(u64),
 }
@@ -54,6 +62,8 @@ pub(crate) struct Engine {
     /// Which timeline each feed is (or was) on, as long as somebody holds the feed.
     pub feeds: HashMap<FeedId, FeedId>,
     pub outputs: HashMap<u64, OutputState>,
+    /// Sounds that are prepared and not on an output yet.
+    pub sounds: HashMap<SoundKey, SoundState>,
 }
 
 impl Engine {
@@ -86,7 +96,7 @@ impl Engine {
     }
 
     fn is_silent(&self) -> bool {
-        self.outputs.values().all(|output| output.timeline.is_none() && !output.established)
+        self.sounds.is_empty() && self.outputs.values().all(OutputState::is_idle)
     }
 
     fn round(&mut self, now: HubTime) {
@@ -108,9 +118,8 @@ impl Engine {
             self.metrics.stalls.inc_by(std::mem::take(&mut timeline.stalls));
         }
         for output in self.outputs.values_mut() {
-            if let Some(timeline) = output.timeline.and_then(|id| self.timelines.get(&id)) {
-                output.pump(timeline, now, self.rules.margin, self.clock.as_ref(), &self.metrics);
-            }
+            let timeline = output.timeline.and_then(|id| self.timelines.get(&id));
+            output.pump(timeline, now, &self.rules, self.clock.as_ref(), &self.metrics);
         }
         for timeline in self.timelines.values_mut() {
             timeline.report(now);
@@ -119,7 +128,18 @@ impl Engine {
         for output in self.outputs.values_mut() {
             output.report(now);
         }
+        self.prepare_sounds(now);
         self.forget_timelines();
+    }
+
+    /// Sounds nobody plays yet: those that failed say so and are forgotten.
+    fn prepare_sounds(&mut self, now: HubTime) {
+        self.sounds.retain(|_, sound| {
+            sound.fill(1);
+            !(sound.is_stillborn() && sound.report(now))
+        });
+        let playing: usize = self.outputs.values().map(OutputState::sounds).sum();
+        self.metrics.sounds.set(i64::try_from(playing + self.sounds.len()).unwrap_or(i64::MAX));
     }
 
     fn deliver(&mut self) {
@@ -193,11 +213,35 @@ impl Engine {
                     output.detach(clock.as_ref());
                 }
             }
-            Command::SetGain { output, gain, over } => {
+            Command::SetGains { output, gains, over, from } => {
                 if let Some(output) = self.outputs.get_mut(&output) {
-                    output.set_gain(gain, over);
+                    output.set_gains(gains, over, from);
                 }
             }
+            Command::SetEqualizer { output, db } => {
+                if let Some(output) = self.outputs.get_mut(&output) {
+                    output.set_equalizer(db);
+                }
+            }
+            Command::Swell { output, voice, over } => {
+                if let Some(output) = self.outputs.get_mut(&output) {
+                    output.swell(voice, over);
+                }
+            }
+            Command::OpenSound(sound) => {
+                self.sounds.insert(sound.key, *sound);
+            }
+            Command::PlaySound { output, sound, voice, start } => {
+                let Some(sound) = self.sounds.remove(&sound) else { return };
+                match self.outputs.get_mut(&output) {
+                    Some(output) => output.play_sound(Playing { sound, voice, start, leaving: None }),
+                    None => sound.fail(MediaError {
+                        kind: MediaErrorKind::InternalDeviceError,
+                        message: "the speaker's session ended".into(),
+                    }),
+                }
+            }
+            Command::StopSound(sound) => self.stop_sound(sound),
             Command::Control { output, control } => {
                 let clock = Arc::clone(&self.clock);
                 if let Some(output) = self.outputs.get_mut(&output) {
@@ -250,6 +294,19 @@ impl Engine {
         let Self { outputs, clock, .. } = self;
         for output in outputs.values_mut().filter(|output| output.timeline == Some(id)) {
             output.detach(clock.as_ref());
+        }
+    }
+
+    fn stop_sound(&mut self, sound: SoundKey) {
+        if self.sounds.remove(&sound).is_some() {
+            return;
+        }
+        let Self { outputs, timelines, clock, .. } = self;
+        for output in outputs.values_mut() {
+            let timeline = output.timeline.and_then(|id| timelines.get(&id));
+            if output.stop_sound(sound, timeline, clock.as_ref()) {
+                return;
+            }
         }
     }
 

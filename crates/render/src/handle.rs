@@ -3,27 +3,32 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use antiphon_domain::media::Media;
+use antiphon_domain::mix::InputGains;
+use antiphon_domain::sound::Voice;
 use antiphon_domain::{Gain, HubTime, Lead, SpeakerId};
 use antiphon_endpoint::{Clock, Control, Endpoint};
 use gstreamer as gst;
 use prometheus::Registry;
 use tracing::error;
 
+use crate::capture::{self, Capture, CaptureFormat, CaptureSink, CaptureSource};
 use crate::config::RenderConfig;
 use crate::engine::{Command, Engine};
 use crate::error::RenderError;
+use crate::fetch::{self, Fetch, FetchLimits, FetchSink};
 use crate::metrics::Metrics;
-use crate::news::{FeedId, FeedSink, OutputSink};
+use crate::news::{FeedId, FeedSink, OutputSink, SoundSink};
 use crate::output::words_of;
 use crate::priority;
-use crate::source::{Source, SourceSettings};
+use crate::sound::{SoundKey, SoundState, Start};
+use crate::source::{Source, SourceSettings, StreamSource};
 use crate::timeline::{Rules, Segment};
 
 /// Commands that may wait; the thread empties this several hundred times a second.
@@ -75,6 +80,7 @@ impl Renderer {
             timelines: HashMap::new(),
             feeds: HashMap::new(),
             outputs: HashMap::new(),
+            sounds: HashMap::new(),
         };
         let (commands, taken) = sync_channel(COMMANDS);
         thread::Builder::new().name("antiphon-render".into()).spawn(move || {
@@ -90,15 +96,34 @@ impl Renderer {
         })
     }
 
-    /// Opens `media` and decodes some seconds ahead. Nothing is heard until [`Feed::start`] or [`Feed::then`].
-    pub fn open_feed(&self, media: Media, sink: FeedSink) -> Feed {
+    /// Opens a stream and decodes some seconds ahead. Nothing is heard until [`Feed::start`] or [`Feed::then`].
+    pub fn open_feed(&self, source: impl Into<StreamSource>, sink: FeedSink) -> Feed {
+        let source = source.into();
         let id = FeedId::next();
         let position = Arc::new(AtomicU64::new(0));
-        let base = media.offset;
-        let source = Source::open(media, self.sources.clone(), Arc::clone(&self.clock));
+        let base = source.offset();
+        let source = Source::open(source, self.sources.clone(), Arc::clone(&self.clock));
         let segment = Segment::new(id, source, sink, base, Arc::clone(&position));
         send(&self.commands, Command::OpenFeed(Box::new(segment)));
         Feed { inner: Arc::new(FeedInner { id, position, commands: self.commands.clone() }) }
+    }
+
+    /// Opens a sound of one speaker and decodes some seconds ahead. Nothing is heard until [`Output::play_sound`].
+    pub fn open_sound(&self, source: impl Into<StreamSource>, sink: SoundSink) -> Sound {
+        let key = SoundKey::next();
+        let source = Source::open(source.into(), self.sources.clone(), Arc::clone(&self.clock));
+        send(&self.commands, Command::OpenSound(Box::new(SoundState::new(key, source, sink))));
+        Sound { key, commands: self.commands.clone() }
+    }
+
+    /// Fetches a whole `http` or `https` URL into a file, which appears there whole or not at all.
+    pub fn fetch(&self, url: &str, to: &Path, limits: FetchLimits, sink: FetchSink) -> Fetch {
+        fetch::open(url, to, limits, self.sources.clone(), Arc::clone(&self.clock), sink)
+    }
+
+    /// Opens a microphone or an upload; chunks come as sound comes.
+    pub fn open_capture(&self, source: CaptureSource, format: CaptureFormat, sink: CaptureSink) -> Capture {
+        capture::open(source, format, self.sources.timeout, Arc::clone(&self.clock), sink)
     }
 
     /// Takes an endpoint that a kind has opened, and plays to it what will be attached.
@@ -186,6 +211,33 @@ impl Feed {
     }
 }
 
+/// A sound of one speaker alone. Dropping it stops it.
+pub struct Sound {
+    key: SoundKey,
+    commands: SyncSender<Command>,
+}
+
+impl Sound {
+    /// Its name, for [`Start::After`].
+    pub fn id(&self) -> SoundKey {
+        self.key
+    }
+
+    /// Ends it as soon as can be heard, fading for a block; prepared, waiting or heard. No news follows.
+    pub fn stop(&self) {
+        send(&self.commands, Command::StopSound(self.key));
+    }
+}
+
+impl Drop for Sound {
+    fn drop(&mut self) {
+        // See `Feed`: it must not wait.
+        if self.commands.try_send(Command::StopSound(self.key)).is_err() {
+            error!("a sound could not be closed: the render thread is gone or drowned in commands");
+        }
+    }
+}
+
 /// A speaker's mixer and endpoint. Dropping it closes the endpoint, without waiting for it.
 pub struct Output {
     id: u64,
@@ -210,10 +262,34 @@ impl Output {
         send(&self.commands, Command::Detach(self.id));
     }
 
-    /// Sets the gain over everything this speaker plays, walking there over `ramp`; at once while it is silent. It
-    /// begins at unity.
+    /// Sets how loud each input is, walking there over `over`; at once while the output is silent. It begins at unity.
+    ///
+    /// `from`: only what is due from that moment on. The latest call wins: what earlier ones planned for its moment or
+    /// later is forgotten.
+    pub fn set_gains(&self, gains: InputGains, over: Duration, from: Option<HubTime>) {
+        send(&self.commands, Command::SetGains { output: self.id, gains, over, from });
+    }
+
+    /// Sets one gain for everything this speaker plays, from the next block on; see [`Output::set_gains`].
     pub fn set_mixer_gain(&self, gain: Gain, ramp: Duration) {
-        send(&self.commands, Command::SetGain { output: self.id, gain, over: ramp });
+        self.set_gains(InputGains { content: gain, voices: [gain; 3] }, ramp, None);
+    }
+
+    /// Sets the tone of content, in dB from low to high (-24 to 24), walking there at about 6 ms a dB.
+    pub fn set_equalizer(&self, db: [i8; 3]) {
+        send(&self.commands, Command::SetEqualizer { output: self.id, db });
+    }
+
+    /// Lets the voice's next sound begin in silence and come up in a straight line over this time, through whatever
+    /// follows it.
+    pub fn swell(&self, voice: Voice, over: Duration) {
+        send(&self.commands, Command::Swell { output: self.id, voice, over });
+    }
+
+    /// Lets a sound be heard on this speaker alone. A sound is played once, on one output; when the output closes before
+    /// the sound is over, the sound fails.
+    pub fn play_sound(&self, sound: &Sound, voice: Voice, start: Start) {
+        send(&self.commands, Command::PlaySound { output: self.id, sound: sound.key, voice, start });
     }
 
     /// Tells the endpoint something.

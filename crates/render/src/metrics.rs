@@ -11,6 +11,9 @@ pub(crate) struct Metrics {
     pub tick: Histogram,
     pub feeds: IntGauge,
     pub outputs: IntGauge,
+    pub sounds: IntGauge,
+    pub sounds_started: IntCounterVec,
+    pub late_starts: IntCounter,
     pub stalls: IntCounter,
     pub source_failures: IntCounterVec,
     pub passed: IntCounter,
@@ -65,6 +68,19 @@ impl Metrics {
             )?,
             feeds: gauge("antiphon_render_feeds_open", "feeds that are not over")?,
             outputs: gauge("antiphon_render_outputs_open", "outputs with an open endpoint")?,
+            sounds: gauge(
+                "antiphon_render_sounds_open",
+                "sounds of one speaker that are prepared, wait or are heard",
+            )?,
+            sounds_started: by(
+                "antiphon_render_sounds_started_total",
+                "sounds whose start was settled",
+                "voice",
+            )?,
+            late_starts: counter(
+                "antiphon_render_sounds_late_total",
+                "sounds that could not be heard from the moment asked for",
+            )?,
             stalls: counter("antiphon_render_stalls_total", "times a source was too slow")?,
             source_failures: by(
                 "antiphon_render_source_failures_total",

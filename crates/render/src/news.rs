@@ -24,6 +24,9 @@ pub type FeedSink = Arc<dyn Fn(FeedEvent) + Send + Sync>;
 /// Where an output's news goes. Called on the render thread: it must not wait, nor call back into the renderer.
 pub type OutputSink = Arc<dyn Fn(OutputEvent) + Send + Sync>;
 
+/// Where a sound's news goes. Called on the render thread: it must not wait, nor call back into the renderer.
+pub type SoundSink = Arc<dyn Fn(SoundEvent) + Send + Sync>;
+
 /// What a stream is made of, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamAttributes {
@@ -118,18 +121,38 @@ pub enum FeedEvent {
     },
 }
 
+/// What happened to a sound. After `Finished` or `Failed`, and once it was stopped, nothing follows.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum SoundEvent {
+    /// When its first frame will be heard is settled.
+    Scheduled {
+        /// The first frame's due time.
+        at: HubTime,
+    },
+    /// Its first frame has fallen due.
+    Started {
+        /// The first frame's due time.
+        at: HubTime,
+    },
+    /// Its last frame has been due.
+    Finished,
+    /// It cannot be heard, or not to its end; what had been decoded before was heard.
+    Failed(MediaError),
+}
+
 /// What happened at an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OutputEvent {
-    /// The first block after silence has fallen due.
+    /// The first block after silence has fallen due; also the first of content while only a voice was heard.
     Playing {
-        /// Whose block it is.
-        feed: FeedId,
+        /// Whose block it is; `None` where a voice is heard without content.
+        feed: Option<FeedId>,
         /// When it was due.
         at: HubTime,
     },
-    /// Its last block is over and none follows for now.
+    /// Its last block is over and none follows for now, neither of content nor of a voice.
     Silent,
     /// The endpoint broke (it panicked) and was dropped; this output is dead.
     Failed(String),

@@ -8,7 +8,7 @@ use gstreamer::prelude::*;
 const HTTP_SOURCE: &str = "souphttpsrc";
 
 /// Classes an error from the bus.
-pub(super) fn from_bus(error: &gst::message::Error, url: &str) -> MediaError {
+pub(crate) fn from_bus(error: &gst::message::Error, url: &str) -> MediaError {
     let cause = error.error();
     let status = error.details().and_then(|details| details.get::<u32>("http-status-code").ok());
     let from = error.src().and_then(|source| source.downcast_ref::<gst::Element>().and_then(|e| e.factory()));
@@ -31,22 +31,22 @@ pub(super) fn from_bus(error: &gst::message::Error, url: &str) -> MediaError {
 }
 
 /// Nothing came for too long.
-pub(super) fn silence(url: &str, seconds: u64) -> MediaError {
+pub(crate) fn silence(url: &str, seconds: u64) -> MediaError {
     let kind = if is_http(url) { MediaErrorKind::ServiceUnavailable } else { MediaErrorKind::Unknown };
     MediaError { kind, message: format!("nothing to play came for {seconds} s") }
 }
 
 /// Something of ours failed.
-pub(super) fn device(message: impl Into<String>) -> MediaError {
+pub(crate) fn device(message: impl Into<String>) -> MediaError {
     MediaError { kind: MediaErrorKind::InternalDeviceError, message: message.into() }
 }
 
-pub(super) fn is_http(url: &str) -> bool {
+pub(crate) fn is_http(url: &str) -> bool {
     scheme(url).is_some_and(|scheme| scheme == "http" || scheme == "https")
 }
 
 /// The scheme of a URL in lower case.
-pub(super) fn scheme(url: &str) -> Option<String> {
+pub(crate) fn scheme(url: &str) -> Option<String> {
     url.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase())
 }
 

@@ -1,11 +1,14 @@
-//! A source: one media URL fetched and decoded to the hub's format by GStreamer.
+//! A source: one stream, wherever it is, brought to the hub's format.
 //!
 //! [`Source::open`] returns at once; a thread of the source's own builds the pipeline, follows its bus and takes it
 //! down again when the [`Source`] is dropped. Decoded sound comes out in pieces of a block through a bounded channel:
 //! when nobody takes them, GStreamer waits, so memory is bounded by [`AHEAD_BLOCKS`].
 
-mod failure;
-mod pipeline;
+mod builtin;
+pub(crate) mod bytes;
+pub(crate) mod failure;
+pub(crate) mod pipeline;
+mod playlist;
 mod watch;
 
 use std::sync::Arc;
@@ -15,9 +18,11 @@ use std::thread;
 use std::time::Duration;
 
 use antiphon_domain::media::{Media, MediaError, MediaErrorKind};
+use antiphon_domain::sound::BuiltIn;
 use antiphon_endpoint::Clock;
 use gstreamer as gst;
 
+use self::bytes::ByteReader;
 use crate::news::{StreamAttributes, StreamTags};
 
 /// How much decoded sound waits to be taken: 627 blocks of 352 frames are 5 s, 0.9 MB.
@@ -25,6 +30,66 @@ pub(crate) const AHEAD_BLOCKS: usize = 627;
 
 /// News beyond this many unread are dropped; they are tags, repeated by the stream anyway.
 const NEWS: usize = 32;
+
+/// How much of a live source waits to be taken: 0.6 s. What comes while nobody takes it is lost, as live sound is.
+const LIVE_BLOCKS: usize = 75;
+
+/// Where a stream is.
+pub enum StreamSource {
+    /// Behind a URL; playlists (PLS, M3U, HLS) too.
+    Media(Media),
+    /// In bytes that arrive while it is played.
+    Bytes {
+        /// Where they come.
+        reader: ByteReader,
+        /// Where in the stream to begin.
+        offset: Duration,
+        /// Where in the stream to end, when not at its own end.
+        end: Option<Duration>,
+    },
+    /// Made here.
+    BuiltIn(BuiltIn),
+    /// A device of this machine: a piece of GStreamer pipeline from the configuration that ends in raw audio, e.g.
+    /// `alsasrc device=hw:1`. Live.
+    Device(String),
+}
+
+impl StreamSource {
+    /// Where in the stream it begins.
+    pub(crate) fn offset(&self) -> Duration {
+        match self {
+            Self::Media(media) => media.offset,
+            Self::Bytes { offset, .. } => *offset,
+            Self::BuiltIn(_) | Self::Device(_) => Duration::ZERO,
+        }
+    }
+}
+
+impl From<Media> for StreamSource {
+    fn from(media: Media) -> Self {
+        Self::Media(media)
+    }
+}
+
+impl From<BuiltIn> for StreamSource {
+    fn from(tone: BuiltIn) -> Self {
+        Self::BuiltIn(tone)
+    }
+}
+
+impl From<ByteReader> for StreamSource {
+    fn from(reader: ByteReader) -> Self {
+        Self::Bytes { reader, offset: Duration::ZERO, end: None }
+    }
+}
+
+/// What a pipeline is fed from.
+pub(crate) enum Entrance {
+    /// The URL of the media.
+    Url,
+    Bytes(ByteReader),
+    Device(String),
+}
 
 /// What comes out of a source, in order.
 #[derive(Debug)]
@@ -106,15 +171,30 @@ pub(crate) fn line(ahead: usize) -> (Source, SourceEnd) {
 }
 
 impl Source {
-    /// Begins to fetch and decode `media`.
-    pub(crate) fn open(media: Media, settings: SourceSettings, clock: Arc<dyn Clock>) -> Self {
-        let (mut source, end) = line(AHEAD_BLOCKS);
+    /// Begins to fetch and decode a stream.
+    pub(crate) fn open(source: StreamSource, settings: SourceSettings, clock: Arc<dyn Clock>) -> Self {
+        let named = |name: &str| Media {
+            url: name.to_owned(),
+            offset: Duration::ZERO,
+            end: None,
+            headers: Vec::new(),
+        };
+        let (media, entrance) = match source {
+            StreamSource::BuiltIn(tone) => return builtin::open(tone),
+            StreamSource::Media(media) => (media, Entrance::Url),
+            StreamSource::Bytes { reader, offset, end } => {
+                (Media { offset, end, ..named("attachment") }, Entrance::Bytes(reader))
+            }
+            StreamSource::Device(text) => (named(&text), Entrance::Device(text)),
+        };
+        let live = matches!(entrance, Entrance::Device(_));
+        let (mut source, end) = line(if live { LIVE_BLOCKS } else { AHEAD_BLOCKS });
         let bus = gst::Bus::new();
         source.bus = Some(bus.clone());
         let for_thread = end.clone();
         let spawned = thread::Builder::new()
             .name("antiphon-source".into())
-            .spawn(move || watch::run(&media, &settings, &clock, &bus, &for_thread));
+            .spawn(move || watch::run(&media, &entrance, &settings, &clock, &bus, &for_thread));
         if let Err(error) = spawned {
             // The channel is empty, so this does not wait.
             end.end(Some(MediaError {

@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::SendError;
+use std::sync::mpsc::{SendError, TrySendError};
 use std::sync::{Arc, Mutex};
 
 use antiphon_audio::{BLOCK_FRAMES, CHANNELS};
@@ -14,7 +14,8 @@ use gstreamer_app as gst_app;
 use gstreamer_audio as gst_audio;
 use tracing::debug;
 
-use super::{Piece, SourceEnd, SourceSettings, failure};
+use super::bytes::ByteReader;
+use super::{Entrance, Piece, SourceEnd, SourceSettings, failure};
 
 const BLOCK_SAMPLES: usize = BLOCK_FRAMES * CHANNELS;
 
@@ -28,7 +29,6 @@ pub(super) struct Decoder {
     pub entry: gst::Pad,
     pub progress: Arc<Progress>,
     sink: gst_app::AppSink,
-    cutter: Arc<Mutex<Cutter>>,
 }
 
 impl Decoder {
@@ -42,14 +42,31 @@ impl Decoder {
             debug!("a broken pipeline does not let go of its rest");
         }
     }
+}
 
-    /// Sends what is left when the pipeline is at its end, and the end.
+/// What goes on from one pipeline to the next, where a source needs several: retries, the entries of a playlist.
+pub(super) struct Track {
+    pub progress: Arc<Progress>,
+    cutter: Arc<Mutex<Cutter>>,
+}
+
+impl Track {
+    pub(super) fn new(live: bool) -> Self {
+        let cutter = Cutter { live, ..Cutter::default() };
+        Self { progress: Arc::default(), cutter: Arc::new(Mutex::new(cutter)) }
+    }
+
+    /// Sends what is left when nothing more comes, and the end. Only when no pipeline runs any more.
     pub(super) fn finish(&self, end: &SourceEnd, failure: Option<MediaError>) {
-        // The streaming thread is done: the lock is free.
         match self.cutter.lock() {
             Ok(mut cutter) => cutter.finish(end, failure),
             Err(_) => end.end(Some(failure::device("decoding panicked"))),
         }
+    }
+
+    /// Whether the end was sent.
+    pub(super) fn is_over(&self) -> bool {
+        self.cutter.lock().map_or(true, |cutter| cutter.over)
     }
 }
 
@@ -68,11 +85,38 @@ pub(super) struct Progress {
 
 pub(super) fn build(
     media: &Media,
+    entrance: &Entrance,
     settings: &SourceSettings,
     bus: &gst::Bus,
     end: &SourceEnd,
+    track: &Track,
     ranges: bool,
 ) -> Result<Decoder, MediaError> {
+    let progress = Arc::clone(&track.progress);
+    let sink = sink(end.clone(), Arc::clone(&progress), Arc::clone(&track.cutter), bus.clone());
+    let convert = make("audioconvert")?;
+    let resample = make("audioresample")?;
+    let pipeline = gst::Pipeline::new();
+    pipeline.set_bus(Some(bus));
+    let ours = [&convert, &resample, sink.upcast_ref()];
+    pipeline.add_many(ours).map_err(internal)?;
+    gst::Element::link_many(ours).map_err(internal)?;
+    match entrance {
+        Entrance::Url => from_url(&pipeline, media, settings, &convert, ranges)?,
+        Entrance::Bytes(reader) => from_bytes(&pipeline, reader, &convert)?,
+        Entrance::Device(text) => from_device(&pipeline, text, &convert)?,
+    }
+    let entry = convert.static_pad("sink").ok_or_else(|| failure::device("audioconvert has no sink"))?;
+    Ok(Decoder { pipeline, entry, progress, sink })
+}
+
+fn from_url(
+    pipeline: &gst::Pipeline,
+    media: &Media,
+    settings: &SourceSettings,
+    into: &gst::Element,
+    ranges: bool,
+) -> Result<(), MediaError> {
     match failure::scheme(&media.url).as_deref() {
         Some("http" | "https" | "file") => {}
         _ => {
@@ -82,33 +126,10 @@ pub(super) fn build(
             });
         }
     }
-    let progress = Arc::new(Progress::default());
-    let cutter = Arc::new(Mutex::new(Cutter::default()));
-    let sink = sink(end.clone(), Arc::clone(&progress), Arc::clone(&cutter), bus.clone());
     let decode = make("uridecodebin")?;
     decode.set_property("uri", &media.url);
-    // Only sound, and wholly decoded; pictures and films are neither exposed nor decoded.
-    decode.set_property("caps", gst::Caps::new_empty_simple("audio/x-raw"));
-    decode.set_property("expose-all-streams", false);
-    let convert = make("audioconvert")?;
-    let resample = make("audioresample")?;
-
-    let pipeline = gst::Pipeline::new();
-    pipeline.set_bus(Some(bus));
-    let ours = [&convert, &resample, sink.upcast_ref()];
-    pipeline.add(&decode).and_then(|()| pipeline.add_many(ours)).map_err(internal)?;
-    gst::Element::link_many(ours).map_err(internal)?;
-
-    let entry = convert.static_pad("sink").ok_or_else(|| failure::device("audioconvert has no sink"))?;
-    let into = entry.clone();
-    decode.connect_pad_added(move |_, pad| {
-        if into.is_linked() {
-            return;
-        }
-        if let Err(error) = pad.link(&into) {
-            debug!(%error, "a decoded stream does not fit");
-        }
-    });
+    pipeline.add(&decode).map_err(internal)?;
+    only_sound(&decode, into);
     let (headers, agent, timeout) = (media.headers.clone(), settings.user_agent.clone(), settings.timeout);
     decode.connect("source-setup", false, move |values| {
         if let Some(Ok(source)) = values.get(1).map(|value| value.get::<gst::Element>()) {
@@ -119,10 +140,53 @@ pub(super) fn build(
         }
         None
     });
-    Ok(Decoder { pipeline, entry, progress, sink, cutter })
+    Ok(())
 }
 
-fn set_up_http(source: &gst::Element, headers: &[(String, String)], agent: &str, timeout: u64) {
+/// Decodes bytes that arrive: `appsrc ! decodebin`.
+pub(crate) fn from_bytes(
+    pipeline: &gst::Pipeline,
+    reader: &ByteReader,
+    into: &gst::Element,
+) -> Result<(), MediaError> {
+    let source = gst_app::AppSrc::builder().format(gst::Format::Bytes).build();
+    let decode = make("decodebin")?;
+    pipeline.add_many([source.upcast_ref(), &decode]).map_err(internal)?;
+    source.link(&decode).map_err(internal)?;
+    only_sound(&decode, into);
+    reader.feed(&source);
+    Ok(())
+}
+
+/// Whatever the configuration calls a device.
+pub(crate) fn from_device(
+    pipeline: &gst::Pipeline,
+    text: &str,
+    into: &gst::Element,
+) -> Result<(), MediaError> {
+    let device = gst::parse::bin_from_description(text, true)
+        .map_err(|error| failure::device(format!("{text:?} is not a source: {error}")))?;
+    pipeline.add(&device).map_err(internal)?;
+    device.link(into).map_err(|_| failure::device(format!("{text:?} gives no raw audio")))
+}
+
+/// Only sound, and wholly decoded: pictures and films are neither exposed nor decoded. The first stream counts.
+fn only_sound(decode: &gst::Element, into: &gst::Element) {
+    decode.set_property("caps", gst::Caps::new_empty_simple("audio/x-raw"));
+    decode.set_property("expose-all-streams", false);
+    let into = into.downgrade();
+    decode.connect_pad_added(move |_, pad| {
+        let Some(entry) = into.upgrade().and_then(|into| into.static_pad("sink")) else { return };
+        if entry.is_linked() {
+            return;
+        }
+        if let Err(error) = pad.link(&entry) {
+            debug!(%error, "a decoded stream does not fit");
+        }
+    });
+}
+
+pub(crate) fn set_up_http(source: &gst::Element, headers: &[(String, String)], agent: &str, timeout: u64) {
     if source.find_property("extra-headers").is_none() {
         return;
     }
@@ -154,13 +218,13 @@ fn hide_seeking(source: &gst::Element) {
     });
 }
 
-fn make(name: &'static str) -> Result<gst::Element, MediaError> {
+pub(crate) fn make(name: &'static str) -> Result<gst::Element, MediaError> {
     gst::ElementFactory::make(name)
         .build()
         .map_err(|_| failure::device(format!("gstreamer lacks the element {name}")))
 }
 
-fn internal(error: gst::glib::BoolError) -> MediaError {
+pub(crate) fn internal(error: gst::glib::BoolError) -> MediaError {
     failure::device(error.message.to_string())
 }
 
@@ -214,6 +278,8 @@ struct Cutter {
     /// Frames taken so far.
     frames: u64,
     over: bool,
+    /// What nobody takes is lost instead of waited for.
+    live: bool,
 }
 
 impl Cutter {
@@ -241,6 +307,12 @@ impl Cutter {
 
     fn send(&mut self, end: &SourceEnd, progress: &Progress) -> Result<(), SendError<Piece>> {
         let block = mem::replace(&mut self.pending, Vec::with_capacity(BLOCK_SAMPLES));
+        if self.live {
+            return match end.pieces.try_send(Piece::Samples(block.into())) {
+                Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
+                Err(TrySendError::Disconnected(piece)) => Err(SendError(piece)),
+            };
+        }
         progress.waiting.store(true, Ordering::Release);
         let sent = end.pieces.send(Piece::Samples(block.into()));
         progress.waiting.store(false, Ordering::Release);

@@ -11,8 +11,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use tracing::{debug, info};
 
-use super::pipeline::{self, Decoder};
-use super::{SourceEnd, SourceNews, SourceSettings, failure};
+use super::pipeline::{self, Decoder, Track};
+use super::{Entrance, SourceEnd, SourceNews, SourceSettings, failure, playlist};
 use crate::news::{StreamAttributes, StreamTags};
 
 /// How often the watch looks whether anything still comes, when the bus is quiet.
@@ -37,47 +37,85 @@ impl From<MediaError> for Trouble {
     }
 }
 
+/// What all pipelines of one source share.
+pub(super) struct Work<'a> {
+    pub entrance: &'a Entrance,
+    pub settings: &'a SourceSettings,
+    pub clock: &'a Arc<dyn Clock>,
+    pub bus: &'a gst::Bus,
+    pub end: &'a SourceEnd,
+    pub track: Track,
+}
+
+impl Work<'_> {
+    /// Whether the renderer has gone.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.end.line.stop.load(Ordering::Acquire)
+    }
+}
+
 /// Runs a source to its end or until the renderer drops it.
 pub(super) fn run(
     media: &Media,
+    entrance: &Entrance,
     settings: &SourceSettings,
     clock: &Arc<dyn Clock>,
     bus: &gst::Bus,
     end: &SourceEnd,
 ) {
-    let mut ranges = true;
+    let track = Track::new(matches!(entrance, Entrance::Device(_)));
+    let work = Work { entrance, settings, clock, bus, end, track };
+    let failure = match entrance {
+        Entrance::Url => playlist::play(&work, media),
+        _ => play_one(&work, media, Manner { ranges: false, ..Manner::default() }).err(),
+    };
+    if !work.is_stopped() {
+        // What was decoded before is still wanted, so the end waits its turn.
+        work.track.finish(end, failure);
+    }
+}
+
+/// How a stream is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// Whether the source is asked for parts.
+    pub ranges: bool,
+    /// Whether the beginning is thrown away instead of sought past, because the offset may lie beyond this stream.
+    pub skip: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { ranges: true, skip: false }
+    }
+}
+
+/// Plays one stream to its end. The end of the source is not told.
+pub(super) fn play_one(work: &Work<'_>, media: &Media, mut manner: Manner) -> Result<(), MediaError> {
     loop {
-        match attempt(media, settings, clock, bus, end, ranges) {
-            Err(Trouble::NoRanges) if ranges => {
+        match attempt(work, media, manner) {
+            Err(Trouble::NoRanges) if manner.ranges => {
                 info!(url = %media.url, "the server has no ranges, trying again without");
-                ranges = false;
+                manner.ranges = false;
             }
-            _ => return,
+            Err(Trouble::NoRanges) => return Err(failure::device("it cannot be read without seeking")),
+            Err(Trouble::Failed(error)) => {
+                info!(url = %media.url, kind = ?error.kind, message = %error.message, "a source failed");
+                return Err(error);
+            }
+            Ok(()) => return Ok(()),
         }
     }
 }
 
-fn attempt(
-    media: &Media,
-    settings: &SourceSettings,
-    clock: &Arc<dyn Clock>,
-    bus: &gst::Bus,
-    end: &SourceEnd,
-    ranges: bool,
-) -> Result<(), Trouble> {
-    let decoder = match pipeline::build(media, settings, bus, end, ranges) {
-        Ok(decoder) => decoder,
-        Err(error) => {
-            end.end(Some(error));
-            return Ok(());
-        }
-    };
-    let followed = Watch::new(media, settings, end, &decoder, ranges, clock.now()).follow(clock, bus);
-    if let Err(Trouble::Failed(error)) = &followed {
-        info!(url = %media.url, kind = ?error.kind, message = %error.message, "a source failed");
-        // What was decoded before is still wanted, so the end waits its turn.
-        end.end(Some(error.clone()));
+fn attempt(work: &Work<'_>, media: &Media, manner: Manner) -> Result<(), Trouble> {
+    // What an earlier pipeline still had to say concerns nobody.
+    while let Some(message) = work.bus.pop() {
+        drop(message);
     }
+    let Work { entrance, settings, clock, bus, end, track } = work;
+    let decoder = pipeline::build(media, entrance, settings, bus, end, track, manner.ranges)?;
+    let followed = Watch::new(work, media, &decoder, manner).follow(clock, bus);
     if decoder.pipeline.set_state(gst::State::Null).is_err() {
         debug!(url = %media.url, "a pipeline did not stop cleanly");
     }
@@ -86,40 +124,50 @@ fn attempt(
 
 struct Watch<'a> {
     media: &'a Media,
+    entrance: &'a Entrance,
     settings: &'a SourceSettings,
     end: &'a SourceEnd,
     decoder: &'a Decoder,
-    ranges: bool,
+    manner: Manner,
     begun: bool,
     /// Why it will have ended, while the pipeline drains.
     failure: Option<MediaError>,
     attributes: StreamAttributes,
     tags: StreamTags,
     pieces: u64,
+    /// Pieces that came before this pipeline.
+    before: u64,
     last_progress: HubTime,
 }
 
 impl<'a> Watch<'a> {
-    fn new(
-        media: &'a Media,
-        settings: &'a SourceSettings,
-        end: &'a SourceEnd,
-        decoder: &'a Decoder,
-        ranges: bool,
-        now: HubTime,
-    ) -> Self {
+    fn new(work: &Work<'a>, media: &'a Media, decoder: &'a Decoder, manner: Manner) -> Self {
+        let before = decoder.progress.pieces.load(Ordering::Acquire);
         Self {
             media,
-            settings,
-            end,
+            entrance: work.entrance,
+            settings: work.settings,
+            end: work.end,
             decoder,
-            ranges,
+            manner,
             begun: false,
             failure: None,
             attributes: StreamAttributes::default(),
             tags: StreamTags::default(),
-            pieces: 0,
-            last_progress: now,
+            pieces: before,
+            before,
+            last_progress: work.clock.now(),
+        }
+    }
+
+    /// Why what arrives from elsewhere ended too soon, if it did.
+    fn broken_off(&self) -> Option<MediaError> {
+        match self.entrance {
+            Entrance::Bytes(reader) if reader.is_broken() => Some(MediaError {
+                kind: MediaErrorKind::ServiceUnavailable,
+                message: "it ended before it was complete".into(),
+            }),
+            _ => None,
         }
     }
 
@@ -141,8 +189,8 @@ impl<'a> Watch<'a> {
             if let Some(message) = message {
                 if pipeline::is_end(&message) {
                     // An error on the way to the end lies before it on the bus.
-                    self.decoder.finish(self.end, self.failure.take());
-                    return Ok(());
+                    let failure = self.failure.take().or_else(|| self.broken_off());
+                    return failure.map_or(Ok(()), |failure| Err(failure.into()));
                 }
                 self.on_message(&message, clock.now())?;
             }
@@ -154,11 +202,11 @@ impl<'a> Watch<'a> {
         match message.view() {
             gst::MessageView::Error(error) => {
                 debug!(error = %error.error(), debug = ?error.debug(), "gstreamer reports");
-                let nothing_yet = self.decoder.progress.pieces.load(Ordering::Acquire) == 0;
-                if self.ranges && nothing_yet && error.error().matches(gst::ResourceError::Seek) {
+                let nothing_yet = self.decoder.progress.pieces.load(Ordering::Acquire) == self.before;
+                if self.manner.ranges && nothing_yet && error.error().matches(gst::ResourceError::Seek) {
                     return Err(Trouble::NoRanges);
                 }
-                let failure = failure::from_bus(error, &self.media.url);
+                let failure = self.broken_off().unwrap_or_else(|| failure::from_bus(error, &self.media.url));
                 let unheard = self.decoder.entry.current_caps().is_none();
                 // A server that breaks off may have sent a while before, which is only on its way through the decoder.
                 let broke_off = failure.kind == MediaErrorKind::ServiceUnavailable && self.failure.is_none();
@@ -219,7 +267,8 @@ impl<'a> Watch<'a> {
         let time =
             |d: &Duration| gst::ClockTime::from_nseconds(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
         let stop = end.as_ref().map(time);
-        let sought = self.ranges
+        let sought = self.manner.ranges
+            && !self.manner.skip
             && self
                 .decoder
                 .pipeline
@@ -285,10 +334,10 @@ impl<'a> Watch<'a> {
         }
         if self.failure.is_some() && now.since(self.last_progress) > DRAIN {
             // A pipeline whose decoder failed may never come to its end.
-            self.decoder.finish(self.end, self.failure.clone());
             return self.failure.take().map_or(Ok(()), Err);
         }
-        let patience = if pieces == 0 { self.settings.timeout } else { self.settings.timeout * PATIENCE };
+        let patience =
+            if pieces == self.before { self.settings.timeout } else { self.settings.timeout * PATIENCE };
         if now.since(self.last_progress) > patience {
             return Err(failure::silence(&self.media.url, patience.as_secs()));
         }

@@ -17,9 +17,11 @@ use std::time::Duration;
 
 use antiphon_domain::{Frames, HubTime, SampleRate};
 
+pub(crate) use self::ring::Ring;
 pub(crate) use self::schedule::BLOCK;
+use self::schedule::Schedule;
 pub(crate) use self::segment::Segment;
-use self::{ring::Ring, schedule::Schedule};
+use crate::grid;
 use crate::news::{FeedEvent, FeedId, FeedSink};
 use crate::source::Piece;
 
@@ -362,7 +364,8 @@ impl Timeline {
             }
         }
         let lead = self.lead.max(self.listeners.lead);
-        let mut at = now + lead + rules.margin;
+        // On the grid that all blocks of the hub lie on.
+        let mut at = grid::due(grid::from(now + lead + rules.margin));
         let before = self.schedule.end();
         if let Some(before) = before {
             at = at.max(before);

@@ -166,7 +166,7 @@ impl House {
         self.timeline.fill(now, &rules);
         self.timeline.advance(now, &rules);
         for (output, _) in &mut self.outputs {
-            output.pump(&self.timeline, now, rules.margin, &self.clock, &self.metrics);
+            output.pump(Some(&self.timeline), now, &rules, &self.clock, &self.metrics);
         }
         self.timeline.report(now);
         self.events.extend(self.timeline.news().into_iter().map(|(_, event)| event));

@@ -38,7 +38,15 @@ fn what_is_on_its_way_when_a_server_breaks_off_comes_out() {
     let settings = SourceSettings { timeout: Duration::from_secs(10), user_agent: String::new() };
     let (bus, clock) = (gst::Bus::new(), Arc::new(HubClock::new()) as Arc<dyn Clock>);
     let (mut source, end) = line(FRAMES);
-    let decoder = pipeline::build(&media, &settings, &bus, &end, true).unwrap();
+    let work = Work {
+        entrance: &Entrance::Url,
+        settings: &settings,
+        clock: &clock,
+        bus: &bus,
+        end: &end,
+        track: Track::new(false),
+    };
+    let decoder = pipeline::build(&media, work.entrance, &settings, &bus, &end, &work.track, true).unwrap();
     // The source breaks off while the decoder is still being put together.
     decoder.pipeline.connect("deep-element-added", false, |values| {
         let of: gst::Element = values[1].get().unwrap();
@@ -53,9 +61,10 @@ fn what_is_on_its_way_when_a_server_breaks_off_comes_out() {
     });
     // Only what comes from the network is expected to break off.
     media.url = "http://somewhere/a.wav".into();
-    let followed = Watch::new(&media, &settings, &end, &decoder, true, clock.now()).follow(&clock, &bus);
+    let followed = Watch::new(&work, &media, &decoder, Manner::default()).follow(&clock, &bus);
     decoder.pipeline.set_state(gst::State::Null).unwrap();
-    assert!(followed.is_ok());
+    let Err(Trouble::Failed(failure)) = followed else { panic!("it did not break off") };
+    work.track.finish(&end, Some(failure));
     std::fs::remove_file(&path).unwrap();
 
     let mut frames = 0;
