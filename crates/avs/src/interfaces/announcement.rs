@@ -20,6 +20,8 @@ pub enum Announcement {
     Speaking(bool),
     /// Listening began (`true`) or ended.
     Listening(bool),
+    /// An alert began to hold its channel (`true`), or holds it no more.
+    Ringing(bool),
     /// A new dialog is the current one.
     Dialog(String),
     /// Nothing of the current dialog waits or runs any more, and its response has wholly come.

@@ -3,6 +3,7 @@
 //! An interface owns what its part of the protocol must remember. The device machine drives it: directives whose turn
 //! it is, the world's signals, changes of focus, its deadline. It answers with wishes put on the [`Turn`].
 
+mod alerts;
 mod announcement;
 mod audio_player;
 mod bluetooth;
@@ -10,6 +11,7 @@ mod declared;
 mod equalizer_controller;
 mod input_controller;
 mod interaction_model;
+mod notifications;
 mod playback_controller;
 mod settings;
 mod speaker;
@@ -44,6 +46,8 @@ pub(crate) fn all(config: &DeviceConfig) -> Vec<Box<dyn Interface>> {
         Box::new(audio_player::AudioPlayer::new(config)),
         Box::new(playback_controller::PlaybackController::new()),
         Box::new(equalizer_controller::EqualizerController::new(config)),
+        Box::new(alerts::Alerts::new(config)),
+        Box::new(notifications::Notifications::new(config)),
         Box::new(interaction_model::InteractionModel),
     ];
     if !config.inputs.is_empty() {
