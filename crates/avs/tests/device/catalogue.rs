@@ -97,18 +97,16 @@ fn a_fresh_connection_is_told_the_state_of_everything() {
     let device = Device::new(DeviceConfig::default());
     let event = device.synchronize_state(antiphon_domain::Moment::default());
     check(&event);
-    let context = serde_json::to_value(event.context.unwrap()).unwrap();
-    for expected in [
-        json!({
-            "header": { "namespace": "Speaker", "name": "VolumeState" },
-            "payload": { "volume": 40, "muted": false },
-        }),
-        json!({
-            "header": { "namespace": "AudioPlayer", "name": "PlaybackState" },
-            "payload": { "token": "", "offsetInMilliseconds": 0, "playerActivity": "IDLE" },
-        }),
-    ] {
-        assert!(context.as_array().unwrap().contains(&expected), "{context:#}");
+    let context = event.context.unwrap();
+    let quiet = [
+        ("VolumeState", json!({ "volume": 40, "muted": false })),
+        ("PlaybackState", json!({ "token": "", "offsetInMilliseconds": 0, "playerActivity": "IDLE" })),
+        ("AlertsState", json!({ "allAlerts": [], "activeAlerts": [] })),
+        ("IndicatorState", json!({ "isEnabled": false, "isVisualIndicatorPersisted": false })),
+    ];
+    for (name, payload) in quiet {
+        let entry = context.iter().find(|entry| entry.header.name == name);
+        assert_eq!(entry.map(|entry| &entry.payload), Some(&payload), "{name}");
     }
 }
 
@@ -124,6 +122,23 @@ fn right(name: &str) -> Value {
         "Speaker.SetMute" => json!({ "mute": true }),
         "System.SetLocales" => json!({ "locales": ["en-US"] }),
         "System.SetTimeZone" => json!({ "timeZone": "Europe/Berlin" }),
+        "Alerts.SetAlert" => json!({
+            "token": "alert",
+            "type": "TIMER",
+            "scheduledTime": "2030-01-01T01:00:00+0000",
+            "loopCount": 2,
+            "loopPauseInMilliSeconds": 100,
+            "label": "pasta",
+        }),
+        "Alerts.DeleteAlert" => json!({ "token": "alert" }),
+        "Alerts.DeleteAlerts" => json!({ "tokens": ["alert"] }),
+        "Alerts.SetVolume" | "Alerts.AdjustVolume" => json!({ "volume": 5 }),
+        "Alerts.SetAlarmVolumeRamp" => json!({ "alarmVolumeRamp": "ASCENDING" }),
+        "Notifications.SetIndicator" => json!({
+            "persistVisualIndicator": true,
+            "playAudioIndicator": true,
+            "asset": { "assetId": "ding", "url": "https://media.test/ding" },
+        }),
         "InteractionModel.NewDialogRequest" => json!({ "dialogRequestId": "id" }),
         "Alexa.ApiGateway.SetGateway" => json!({ "gateway": "https://gateway.test" }),
         "AudioPlayer.UpdateProgressReportInterval" => json!({ "progressReportIntervalInMilliseconds": 1000 }),
@@ -147,6 +162,11 @@ fn right(name: &str) -> Value {
         }),
         _ => json!({}),
     }
+}
+
+/// Whether the rules take a payload that the schema does not: a volume of alerts out of range is clamped.
+fn is_tolerated(name: &str, wrong: &Value) -> bool {
+    matches!(name, "Alerts.SetVolume" | "Alerts.AdjustVolume") && wrong["volume"].is_number()
 }
 
 /// Every payload that lacks one required member, or has one number just outside its bounds.
@@ -184,7 +204,8 @@ fn wrongs(schema: &Value, right: &Value) -> Vec<Value> {
 
 #[test]
 fn every_directive_is_known_and_every_wrong_payload_refused() {
-    for namespace in ["System", "Speaker", "AudioPlayer", "InteractionModel"] {
+    let namespaces = ["System", "Speaker", "AudioPlayer", "Alerts", "Notifications", "InteractionModel"];
+    for namespace in namespaces {
         for known in catalogue().interfaces[namespace]["directives"].as_array().unwrap() {
             let name = format!("{namespace}.{}", known["name"].as_str().unwrap());
             if name == "System.Exception" {
@@ -200,7 +221,12 @@ fn every_directive_is_known_and_every_wrong_payload_refused() {
             }
             assert!(!told.iter().any(|line| line.starts_with('!')), "{name}: {told:?}");
             for wrong in wrongs(&known["payload"], &right) {
-                let told = bench.directive(&name, wrong.clone());
+                if is_tolerated(&name, &wrong) {
+                    continue;
+                }
+                let mut told = bench.directive(&name, wrong.clone());
+                // What is to be told of it besides waits for a connection.
+                told.retain(|line| !line.starts_with("store outbox"));
                 assert_eq!(told, ["! UNEXPECTED_INFORMATION_RECEIVED"], "{name} {wrong}");
             }
         }

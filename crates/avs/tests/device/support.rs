@@ -1,13 +1,15 @@
 //! A device on a virtual clock, and its effects as short lines.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
 use antiphon_avs::effect::{Effect, PlayerCommand, PlayerId, SoundCommand, SoundStart};
 use antiphon_avs::interfaces::Estate;
 use antiphon_avs::message::{Directive, Event, Header, StreamId};
-use antiphon_avs::signal::{PlayerNews, Signal};
-use antiphon_domain::sound::SoundId;
+use antiphon_avs::session::EventOutcome;
+use antiphon_avs::signal::{PlayerNews, Signal, SoundNews};
+use antiphon_domain::sound::{SoundId, Voice};
 use antiphon_domain::{HubTime, Moment, WallTime};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -19,7 +21,27 @@ pub struct Bench {
     pub now: HubTime,
     /// What it bequeathed last.
     pub estate: Estate,
+    /// How far the calendar was corrected, seconds.
+    pub corrected: i64,
+    /// What is on disk.
+    pub stored: BTreeMap<String, Value>,
+    pub disk: Disk,
+    /// Whether the cloud accepts every event at once; otherwise nothing is said of any.
+    pub accepting: bool,
+    /// What the device did as soon as it was there.
+    pub first: Vec<String>,
     messages: u32,
+}
+
+/// What becomes of a value that is to be stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// It is on disk at once.
+    Takes,
+    /// It is not, and that is said at once.
+    Refuses,
+    /// It is on disk, but nobody said so yet.
+    IsSilent,
 }
 
 impl Bench {
@@ -29,12 +51,35 @@ impl Bench {
 
     pub fn with(config: DeviceConfig) -> Self {
         let now = HubTime::EPOCH + Duration::from_secs(1000);
-        Self { device: Device::new(config), now, estate: Estate::default(), messages: 0 }
+        Self::at(config, now)
+    }
+
+    fn at(config: DeviceConfig, now: HubTime) -> Self {
+        let mut bench = Self {
+            stored: config.stored.clone(),
+            device: Device::new(config),
+            now,
+            corrected: 0,
+            disk: Disk::Takes,
+            accepting: false,
+            first: Vec::new(),
+            estate: Estate::default(),
+            messages: 0,
+        };
+        bench.first = lines(&bench.input(DeviceInput::Timeout));
+        bench
+    }
+
+    /// After a power cut, with what was on disk, this much later.
+    pub fn restarted(&self, later: Duration) -> Self {
+        let config = DeviceConfig { stored: self.stored.clone(), ..Default::default() };
+        Self::at(config, self.now + later)
     }
 
     /// Now on both clocks; hub time 0 is 2030-01-01T00:00:00Z.
     pub fn moment(&self) -> Moment {
         let wall = WallTime::from_seconds(1_893_456_000).after(self.now.since(HubTime::EPOCH));
+        let wall = WallTime::from_nanos(wall.nanos() + self.corrected * 1_000_000_000);
         Moment { hub: self.now, wall }
     }
 
@@ -42,10 +87,27 @@ impl Bench {
         self.device.handle_input(input, self.moment());
         let mut effects = Vec::new();
         while let Some(effect) = self.device.poll_output() {
-            if let Effect::Send(event) = &effect {
-                check(event);
-            }
+            let answer = match &effect {
+                Effect::Send(event) => {
+                    check(event);
+                    let message_id = event.header.message_id.clone();
+                    let outcome = EventOutcome::Accepted { status: 204 };
+                    self.accepting.then_some(Signal::Outcome { message_id, outcome })
+                }
+                Effect::Store { key, value, receipt } => {
+                    let takes = self.disk != Disk::Refuses;
+                    if takes {
+                        self.stored.insert(key.clone(), value.clone());
+                    }
+                    let receipt = receipt.filter(|_| self.disk != Disk::IsSilent);
+                    receipt.map(|receipt| Signal::Stored(receipt, takes))
+                }
+                _ => None,
+            };
             effects.push(effect);
+            if let Some(answer) = answer {
+                self.device.handle_input(DeviceInput::Signal(answer), self.moment());
+            }
         }
         check(&self.device.synchronize_state(self.moment()));
         if let Some(estate) = bequeathed(&effects) {
@@ -75,6 +137,10 @@ impl Bench {
 
     pub fn news(&mut self, id: u64, news: PlayerNews) -> Vec<String> {
         self.signal(Signal::Player(PlayerId(id), news))
+    }
+
+    pub fn sound(&mut self, voice: Voice, number: u64, news: SoundNews) -> Vec<String> {
+        self.signal(Signal::Sound(SoundId { voice, number }, news))
     }
 
     pub fn started(&mut self, id: u64) -> Vec<String> {
