@@ -218,6 +218,12 @@ impl Device {
         self.interfaces.iter().map(|interface| capability::object(interface.as_ref())).collect()
     }
 
+    /// What every interface is called, its version, and the directives it knows.
+    pub fn known(&self) -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
+        let names = |interface: &dyn Interface| interface.directives().iter().map(|known| known.name).collect();
+        self.interfaces.iter().map(|i| (i.namespace(), i.version(), names(i.as_ref()))).collect()
+    }
+
     /// How many directives went which way.
     pub fn counts(&self) -> Counts {
         self.counts
