@@ -50,6 +50,8 @@ pub(crate) fn build(
         bluetooth: None,
         database: data_dir.join("antiphon.db"),
         voice_moves_group: config.voice.scope == Scope::Group,
+        ducking: true,
+        locales: vec!["en-US".into()],
         settings: settings(config),
         groups: groups(config),
     };

@@ -40,6 +40,10 @@ pub struct Parts {
     pub bluetooth: Option<Arc<dyn BluetoothAdapter>>,
     /// Whether a volume spoken to one speaker moves its group.
     pub voice_moves_group: bool,
+    /// Whether content may go on quietly under speech; otherwise it pauses.
+    pub ducking: bool,
+    /// The locales every speaker may be asked in; the first is in force until another is chosen.
+    pub locales: Vec<String>,
     /// What the configuration says of a speaker.
     pub settings: Box<dyn Fn(&SpeakerId) -> SpeakerSettings + Send + Sync>,
     /// Groups to form when the hub has never seen them: id, name, speakers.
