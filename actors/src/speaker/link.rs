@@ -26,6 +26,7 @@ impl Speaker {
             capabilities: shared(self.device.capabilities()),
             refresh_token: remembered.refresh_token.or_else(|| self.settings.refresh_token.clone()),
             saved_gateway: remembered.gateway,
+            declared: None,
         };
         let news = ctx.address().recipient();
         let metrics = self.parts.metrics.clone();

@@ -19,9 +19,9 @@ pub(crate) struct CodePair {
     pub(crate) interval: Duration,
 }
 
-/// Tokens.
+/// Tokens as they were granted.
 #[derive(Clone, Debug)]
-pub(crate) struct Grant {
+pub(crate) struct Tokens {
     pub(crate) access_token: Secret,
     pub(crate) refresh_token: Secret,
     pub(crate) expires_in: Duration,
@@ -53,7 +53,7 @@ pub(crate) fn code_pair(body: &[u8]) -> Result<CodePair, LwaError> {
 }
 
 /// The tokens of a 200; `present` is the refresh token that was shown, if one was.
-pub(crate) fn grant(body: &[u8], present: Option<&Secret>) -> Result<Grant, LwaError> {
+pub(crate) fn grant(body: &[u8], present: Option<&Secret>) -> Result<Tokens, LwaError> {
     #[derive(Deserialize)]
     struct Answer {
         access_token: String,
@@ -68,11 +68,24 @@ pub(crate) fn grant(body: &[u8], present: Option<&Secret>) -> Result<Grant, LwaE
     if answer.access_token.is_empty() || answer.token_type != "bearer" || answer.expires_in == 0 {
         return Err(LwaError::Unusable);
     }
-    Ok(Grant {
+    Ok(Tokens {
         access_token: Secret::new(answer.access_token),
         refresh_token,
         expires_in: Duration::from_secs(answer.expires_in),
     })
+}
+
+/// The user's id in a profile.
+pub(crate) fn user_id(body: &[u8]) -> Result<String, LwaError> {
+    /// LWA's ids ("amzn1.account.…") are far shorter.
+    const MAX: usize = 256;
+    #[derive(Deserialize)]
+    struct Profile {
+        user_id: String,
+    }
+    let Profile { user_id } = serde_json::from_slice(body).map_err(|_| LwaError::Unusable)?;
+    let fits = !user_id.is_empty() && user_id.len() <= MAX;
+    if fits { Ok(user_id) } else { Err(LwaError::Unusable) }
 }
 
 /// What any other status means.

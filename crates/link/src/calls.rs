@@ -7,11 +7,13 @@ use std::task::{Context, Poll};
 use antiphon_avs::session::{ConnId, DeclareFailed};
 
 use crate::connector::Established;
-use crate::{LinkError, tokens};
+use crate::{LinkError, LwaError, tokens};
 
 /// What came of a call.
 pub(crate) enum Done {
     Tokens(tokens::In),
+    /// Whose account this is.
+    Profile(Result<String, LwaError>),
     Declared(Result<(), DeclareFailed>),
     Connected(ConnId, Result<Box<Established>, LinkError>),
 }
@@ -19,25 +21,37 @@ pub(crate) enum Done {
 /// The calls under way.
 #[derive(Default)]
 pub(crate) struct Calls {
-    /// With the connection that a call is to make, if it makes one.
-    running: Vec<(Option<ConnId>, Call)>,
+    running: Vec<(Owner, Call)>,
+}
+
+/// Who wants a call's result, and so may give it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Tokens,
+    Session,
+    Connection(ConnId),
 }
 
 type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 impl Calls {
     pub(crate) fn add(&mut self, call: impl Future<Output = Done> + Send + 'static) {
-        self.running.push((None, Box::pin(call)));
+        self.running.push((Owner::Tokens, Box::pin(call)));
+    }
+
+    /// Adds a call of the present session: it ends with it.
+    pub(crate) fn add_of_session(&mut self, call: impl Future<Output = Done> + Send + 'static) {
+        self.running.push((Owner::Session, Box::pin(call)));
     }
 
     /// Adds the call that makes this connection.
     pub(crate) fn connect(&mut self, conn: ConnId, call: impl Future<Output = Done> + Send + 'static) {
-        self.running.push((Some(conn), Box::pin(call)));
+        self.running.push((Owner::Connection(conn), Box::pin(call)));
     }
 
     /// Stops making this connection.
     pub(crate) fn cancel(&mut self, conn: ConnId) {
-        self.running.retain(|(making, _)| *making != Some(conn));
+        self.running.retain(|(owner, _)| *owner != Owner::Connection(conn));
     }
 
     /// One finished call, if there is one.
@@ -55,8 +69,8 @@ impl Calls {
         None
     }
 
-    /// Forgets every call.
-    pub(crate) fn clear(&mut self) {
-        self.running = Vec::new();
+    /// Forgets every call of the session; those about tokens go on.
+    pub(crate) fn end_session(&mut self) {
+        self.running.retain(|(owner, _)| *owner == Owner::Tokens);
     }
 }

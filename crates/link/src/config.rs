@@ -48,6 +48,12 @@ pub struct LinkConfig {
     pub gateway: String,
     /// Base URL of Login with Amazon.
     pub lwa: String,
+    /// Where a browser is sent to authorise a speaker.
+    pub authorize: String,
+    /// Whether to ask whose account a speaker belongs to.
+    pub profile: bool,
+    /// Language of LWA's page for codes, e.g. `de-DE`.
+    pub locale: Option<String>,
     /// Base URL of the Capabilities API.
     pub capabilities: String,
     /// A PEM file with roots trusted beside the system's.

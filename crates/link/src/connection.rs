@@ -13,15 +13,19 @@ use antiphon_avs::message::StreamId;
 use antiphon_avs::multipart::Limits;
 use antiphon_avs::session::{ConnId, Identity, Input, Secret, Session, SessionConfig, State};
 use antiphon_domain::{HubTime, SpeakerId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 
+use crate::authorization::LoginError;
 use crate::calls::{Calls, Done};
 use crate::context::Clients;
+use crate::credentials::Client;
 use crate::event::{LinkState, LoginReason};
 use crate::handle::{Command, LinkStart, Persist, Sink};
+use crate::login::Retiring;
 use crate::metrics::LinkMetrics;
 use crate::tokens::{In, Tokens};
+use crate::upload::Upload;
 use crate::wire::{News, Wire};
 use crate::{LinkConfig, LinkContext, LinkError, connector};
 
@@ -32,7 +36,7 @@ const MAX_STREAMS: usize = 10;
 const MAX_WAITING: usize = 64;
 
 /// How long the last events may take at the end.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// One speaker's link.
 pub(crate) struct Link {
@@ -50,6 +54,15 @@ pub(crate) struct Link {
     pub(crate) needs_login: Option<LoginReason>,
     pub(crate) calls: Calls,
     pub(crate) wires: Vec<Wire>,
+    /// Audio of events that wait for their turn, by messageId.
+    pub(crate) uploads: Vec<(String, Upload)>,
+    /// Who waits for the end of a login.
+    pub(crate) authorizing: Option<oneshot::Sender<Result<(), LoginError>>>,
+    pub(crate) retiring: Option<Retiring>,
+    /// Whose account this is was asked, and not in vain so far.
+    pub(crate) account_known: bool,
+    /// A connection ended since the state was told.
+    pub(crate) conns_changed: bool,
     /// Gateways of connections that are being made.
     pub(crate) making: Vec<(ConnId, String)>,
     pub(crate) inbox: mpsc::Receiver<Command>,
@@ -78,7 +91,16 @@ impl Link {
         persist: Persist,
         inbox: mpsc::Receiver<Command>,
     ) -> Result<Self, LinkError> {
-        let LinkStart { speaker, config, friendly_name, capabilities, refresh_token, saved_gateway } = start;
+        let LinkStart {
+            speaker,
+            config,
+            friendly_name,
+            capabilities,
+            refresh_token,
+            saved_gateway,
+            declared,
+        } = start;
+        let own = Client { id: config.client_id.clone(), secret: config.client_secret.clone() };
         let clients = context.clients(config.ca_file.as_deref())?;
         let session_config = SessionConfig {
             gateway: config.gateway.clone(),
@@ -100,8 +122,13 @@ impl Link {
         let _runtime = context.runtime().enter();
         Ok(Self {
             metrics: context.metrics().link(&speaker),
-            session: Session::new(session_config.clone(), saved_gateway.as_deref(), rand::random()),
-            tokens: Tokens::new(config.token_timers.clone(), refresh_token, now),
+            session: Session::new(
+                session_config.clone(),
+                saved_gateway.as_deref(),
+                declared.as_deref(),
+                rand::random(),
+            ),
+            tokens: Tokens::new(config.token_timers.clone(), own, refresh_token, now),
             timer: Box::pin(tokio::time::sleep_until(Instant::now())),
             context: context.clone(),
             clients,
@@ -113,6 +140,11 @@ impl Link {
             needs_login: None,
             calls: Calls::default(),
             wires: Vec::new(),
+            uploads: Vec::new(),
+            authorizing: None,
+            retiring: None,
+            account_known: false,
+            conns_changed: false,
             making: Vec::new(),
             inbox,
             armed: None,
@@ -145,10 +177,12 @@ impl Link {
                 self.on_done(done);
                 progress = true;
             }
+            self.fill_uploads(cx);
             progress |= self.poll_wires(cx, &mut news);
             progress |= self.settle();
             progress |= self.check_time(cx);
-            if self.closing.is_some_and(|limit| limit <= self.now || !self.session.is_delivering()) {
+            let idle = !self.session.is_delivering() && self.tokens.is_settled();
+            if self.closing.is_some_and(|limit| limit <= self.now || idle) {
                 self.done = true;
                 self.inbox.close();
                 self.feed(Input::Shutdown);
@@ -167,14 +201,27 @@ impl Link {
         {
             progress = true;
             match command {
-                Some(Command::Post(event)) => self.feed(Input::Post(*event)),
+                Some(Command::Post(event, audio)) => {
+                    if let Some(audio) = audio {
+                        self.uploads.push((event.header.message_id.clone(), Upload::new(audio)));
+                    }
+                    self.feed(Input::Post(*event));
+                }
+                Some(Command::Begin(kind, redirect_uri, reply)) => {
+                    let request = self.tokens.requests.begin(&self.config, kind, redirect_uri, self.now);
+                    // Who asked has gone, maybe.
+                    let _ = reply.send(request);
+                }
+                Some(Command::Authorize(answer, reply)) => self.authorize(*answer, reply),
+                Some(Command::Redeclare(capabilities)) => {
+                    self.session_config.identity.capabilities = capabilities.clone();
+                    self.feed(Input::Redeclare(capabilities));
+                }
+                Some(Command::Retire) => self.retire(),
                 Some(Command::Synchronize(event)) => self.feed(Input::Synchronize(*event)),
                 Some(Command::Hurry) => self.feed(Input::Hurry),
-                Some(Command::Login) => {
-                    self.needs_login = None;
-                    self.feed_tokens(In::Login);
-                }
-                Some(Command::Logout) => self.log_out(),
+                Some(Command::Login) => self.feed_tokens(In::Login),
+                Some(Command::Logout) => self.feed_tokens(In::Logout),
                 Some(Command::Shutdown) | None => {
                     self.closing.get_or_insert(self.now + FAREWELL);
                     return true;
@@ -184,23 +231,10 @@ impl Link {
         progress
     }
 
-    /// A fresh session: the old account's gateway, declaration and events are forgotten.
-    fn log_out(&mut self) {
-        self.feed(Input::Shutdown);
-        self.calls.clear();
-        self.session = Session::new(self.session_config.clone(), None, rand::random());
-        self.feed_tokens(In::Logout);
-        self.feed(Input::Wake);
-    }
-
     fn on_done(&mut self, done: Done) {
         match done {
-            Done::Tokens(input) => {
-                if let In::Refreshed(answer) = &input {
-                    self.metrics.refresh(if answer.is_ok() { "ok" } else { "failed" });
-                }
-                self.feed_tokens(input);
-            }
+            Done::Tokens(input) => self.feed_tokens(input),
+            Done::Profile(answer) => self.on_profile(answer),
             Done::Declared(result) => self.feed(Input::Declared(result)),
             Done::Connected(id, result) => {
                 let Some(at) = self.making.iter().position(|(making, _)| *making == id) else { return };
@@ -242,6 +276,7 @@ impl Link {
                 progress = true;
             }
             if polled.closed {
+                self.conns_changed = true;
                 self.wires.retain(|w| w.id != id);
                 self.feed(Input::Closed(id));
                 progress = true;
@@ -291,6 +326,17 @@ impl Link {
                 if let Some((mut flow, _)) = wire.and_then(|w| w.flow(stream)) {
                     let _ = flow.release_capacity(credit);
                 }
+            }
+            News::Sent { bytes, done } => {
+                self.metrics.uploaded.inc_by(bytes as u64);
+                self.feed(if done { Input::Uploaded(stream) } else { Input::Sent(stream) });
+            }
+            News::Overrun => {
+                tracing::warn!(speaker = %self.speaker, "speech is captured faster than it is taken; given up");
+                if let Some(wire) = self.wires.iter_mut().find(|w| w.id == conn) {
+                    wire.cancel(stream);
+                }
+                self.feed(Input::Reset { stream, unprocessed: false });
             }
             News::End => self.feed(Input::End(stream)),
             News::Reset { unprocessed } => self.feed(Input::Reset { stream, unprocessed }),

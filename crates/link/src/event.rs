@@ -74,8 +74,28 @@ pub enum LinkEvent {
         /// When the pair dies; a new one comes then.
         expires: HubTime,
     },
-    /// Code-based linking succeeded; the refresh token was stored.
+    /// A login succeeded; the refresh token was stored.
     LoggedIn,
+    /// A login came to nothing; an account that was there goes on.
+    LoginFailed {
+        /// Why.
+        why: LoginReason,
+    },
+    /// The account is gone, by a log-out or because it was revoked: the stored token is being erased, and whatever else
+    /// belongs to it may not remain.
+    LoggedOut,
+    /// Whose account the speaker belongs to.
+    Account {
+        /// The user's id, the same for every speaker of an account.
+        user_id: String,
+    },
+    /// The capabilities were accepted: store this and give it back at the next start.
+    Declared(String),
+    /// All of the answer to an accepted event has been told: nothing more comes of it.
+    Answered {
+        /// The event's messageId.
+        message_id: String,
+    },
 }
 
 /// What a link is doing.

@@ -4,13 +4,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use antiphon_avs::message::Event;
+use antiphon_avs::message::{CaptureId, Event};
 use antiphon_avs::session::Secret;
 use antiphon_domain::SpeakerId;
+use bytes::Bytes;
 use serde_json::Value;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::authorization::{AuthorizationAnswer, AuthorizationRequest, Grant, LoginError};
 use crate::connection::Link;
 use crate::event::LinkEvent;
 use crate::{LinkConfig, LinkContext, LinkError};
@@ -21,7 +23,8 @@ const MAX_COMMANDS: usize = 64;
 /// Takes a link's news. Called on the link's task: it must not block.
 pub type Sink = Arc<dyn Fn(LinkEvent) + Send + Sync>;
 
-/// Stores a rotated refresh token. The token is used only after `true`; after `false` it is offered again.
+/// Stores a refresh token, or erases it when the text is empty. What is stored is opaque: beside the token it may name
+/// the client to which it was given. A token is used only after `true`; after `false` the text is offered again.
 pub type Persist = Arc<dyn Fn(Secret) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
 /// What a link starts with.
@@ -34,10 +37,12 @@ pub struct LinkStart {
     pub friendly_name: String,
     /// Every capability object, without `Alexa.Discovery`; shared between speakers.
     pub capabilities: Arc<Vec<Value>>,
-    /// The stored refresh token, else the configured first one.
+    /// What `Persist` was given last, as it was, else the configured first token. The empty text stands for "logged out".
     pub refresh_token: Option<Secret>,
     /// The gateway of the last `LinkEvent::GatewayChanged`.
     pub saved_gateway: Option<String>,
+    /// The last `LinkEvent::Declared`: capabilities that have not changed since are not declared again.
+    pub declared: Option<String>,
 }
 
 /// Why a command was not taken.
@@ -50,11 +55,18 @@ pub enum PostError {
     /// The link has ended.
     #[error("the link has ended")]
     Closed,
+    /// The event announces audio, and none is given.
+    #[error("the event announces audio, and none is given")]
+    NoAudio,
 }
 
 /// What may be asked of a link's task.
 pub(crate) enum Command {
-    Post(Box<Event>),
+    Post(Box<Event>, Option<mpsc::Receiver<Bytes>>),
+    Begin(Grant, String, oneshot::Sender<Result<AuthorizationRequest, LoginError>>),
+    Authorize(Box<AuthorizationAnswer>, oneshot::Sender<Result<(), LoginError>>),
+    Redeclare(Arc<Vec<Value>>),
+    Retire,
     Synchronize(Box<Event>),
     Login,
     Logout,
@@ -87,7 +99,18 @@ pub fn spawn(
 impl LinkHandle {
     /// Posts an event; in every state, the link keeps or drops it by its `retry`.
     pub fn post(&self, event: Event) -> Result<(), PostError> {
-        self.send(Command::Post(Box::new(event)))
+        if event.audio.is_some() {
+            return Err(PostError::NoAudio);
+        }
+        self.send(Command::Post(Box::new(event), None))
+    }
+
+    /// Posts an event (Recognize) whose audio is sent while it is captured; each piece becomes a DATA frame. The end of
+    /// the channel is the end of the audio. The channel is closed from here when the upload is over for any other
+    /// reason: the answer is complete, the event is lost, or more than 256 KiB wait. Such an event is never repeated.
+    pub fn post_with_audio(&self, mut event: Event, audio: mpsc::Receiver<Bytes>) -> Result<(), PostError> {
+        event.audio.get_or_insert(CaptureId(0));
+        self.send(Command::Post(Box::new(event), Some(audio)))
     }
 
     /// Answers `LinkEvent::WantSynchronizeState` with `System.SynchronizeState` and its context.
@@ -95,12 +118,51 @@ impl LinkHandle {
         self.send(Command::Synchronize(Box::new(event)))
     }
 
-    /// Starts code-based linking; `LinkEvent::LoginCode` follows.
+    /// Makes what a surface needs to send a person to Login with Amazon; good for ten minutes. LWA will send its code to
+    /// `redirect_uri`.
+    pub fn begin_authorization(
+        &self,
+        kind: Grant,
+        redirect_uri: String,
+    ) -> impl Future<Output = Result<AuthorizationRequest, LoginError>> + Send + 'static {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.send(Command::Begin(kind, redirect_uri, reply));
+        async move {
+            sent.map_err(|_| LoginError::Closed)?;
+            answer.await.unwrap_or(Err(LoginError::Closed))
+        }
+    }
+
+    /// Takes the code that came back. Ready when its tokens are proved and stored, or why they are not; an account that
+    /// was there serves until then.
+    pub fn authorize(
+        &self,
+        answer: AuthorizationAnswer,
+    ) -> impl Future<Output = Result<(), LoginError>> + Send + 'static {
+        let (reply, result) = oneshot::channel();
+        let sent = self.send(Command::Authorize(Box::new(answer), reply));
+        async move {
+            sent.map_err(|_| LoginError::Closed)?;
+            result.await.unwrap_or(Err(LoginError::Closed))
+        }
+    }
+
+    /// Replaces the complete capability list while the link runs; the same list changes nothing.
+    pub fn redeclare(&self, capabilities: Arc<Vec<Value>>) -> Result<(), PostError> {
+        self.send(Command::Redeclare(capabilities))
+    }
+
+    /// Has the account forget this device (`Alexa.Discovery.DeleteReport`, modern stack), then logs out.
+    pub fn retire(&self) -> Result<(), PostError> {
+        self.send(Command::Retire)
+    }
+
+    /// Starts code-based linking; `LinkEvent::LoginCode` follows. An account that is there serves until it succeeded.
     pub fn login(&self) -> Result<(), PostError> {
         self.send(Command::Login)
     }
 
-    /// Closes the connection and forgets the tokens; the caller erases the stored one.
+    /// Closes the connection, forgets the tokens and has the stored one erased; `LinkEvent::LoggedOut` follows.
     pub fn logout(&self) -> Result<(), PostError> {
         self.send(Command::Logout)
     }

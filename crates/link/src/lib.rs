@@ -5,23 +5,28 @@
 //! What all links share (TLS settings, HTTP client, clock, metrics) is in [`LinkContext`].
 
 mod answers;
+mod authorization;
 mod calls;
 mod capabilities;
 mod config;
 mod connection;
 mod connector;
 mod context;
+mod credentials;
 mod error;
 mod event;
 mod handle;
+mod login;
 mod lwa;
 mod metrics;
 mod outputs;
 mod settings;
 mod tokens;
+mod upload;
 mod wire;
 
 pub use antiphon_avs::session::{EventOutcome, Secret, Stack, Timers, WaitReason};
+pub use authorization::{AuthorizationAnswer, AuthorizationRequest, Grant, LoginError};
 pub use config::{LinkConfig, Region};
 pub use context::{LinkContext, Now};
 pub use error::{Class, LinkError, LwaError};

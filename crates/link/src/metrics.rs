@@ -14,6 +14,9 @@ pub(crate) struct Metrics {
     events: IntCounterVec,
     faults: IntCounterVec,
     refreshes: IntCounterVec,
+    logins: IntCounterVec,
+    uploads: IntGaugeVec,
+    uploaded: IntCounterVec,
     ping_rtt: Histogram,
 }
 
@@ -25,8 +28,11 @@ pub(crate) struct LinkMetrics {
     pub(crate) directives: IntCounter,
     pub(crate) faults: IntCounter,
     pub(crate) ping_rtt: Histogram,
+    pub(crate) uploads: IntGauge,
+    pub(crate) uploaded: IntCounter,
     events: IntCounterVec,
     refreshes: IntCounterVec,
+    logins: IntCounterVec,
     speaker: SpeakerId,
 }
 
@@ -70,6 +76,13 @@ impl Metrics {
                 "Token refreshes by outcome",
                 &["speaker", "outcome"],
             )?,
+            logins: counter(
+                "antiphon_link_logins_total",
+                "Logins by kind and outcome",
+                &["speaker", "kind", "outcome"],
+            )?,
+            uploads: gauge("antiphon_link_uploads_open", "Events whose audio is being sent")?,
+            uploaded: counter("antiphon_link_uploaded_bytes_total", "Bytes of audio sent", &["speaker"])?,
             ping_rtt,
         })
     }
@@ -85,6 +98,9 @@ impl Metrics {
             ping_rtt: self.ping_rtt.clone(),
             events: self.events.clone(),
             refreshes: self.refreshes.clone(),
+            logins: self.logins.clone(),
+            uploads: self.uploads.with_label_values(label),
+            uploaded: self.uploaded.with_label_values(label),
             speaker: speaker.clone(),
         }
     }
@@ -95,7 +111,24 @@ impl LinkMetrics {
         self.events.with_label_values(&[self.speaker.as_str(), outcome]).inc();
     }
 
-    pub(crate) fn refresh(&self, outcome: &str) {
-        self.refreshes.with_label_values(&[self.speaker.as_str(), outcome]).inc();
+    pub(crate) fn login(&self, kind: &str, outcome: &str) {
+        self.logins.with_label_values(&[self.speaker.as_str(), kind, outcome]).inc();
+    }
+
+    /// What counts this speaker's refreshes, wherever they end.
+    pub(crate) fn refreshes(&self) -> Refreshes {
+        Refreshes { counter: self.refreshes.clone(), speaker: self.speaker.clone() }
+    }
+}
+
+/// Counts refreshes of one speaker.
+pub(crate) struct Refreshes {
+    counter: IntCounterVec,
+    speaker: SpeakerId,
+}
+
+impl Refreshes {
+    pub(crate) fn count(&self, outcome: &str) {
+        self.counter.with_label_values(&[self.speaker.as_str(), outcome]).inc();
     }
 }

@@ -3,15 +3,18 @@
 use std::future::Future;
 use std::task::Context;
 
-use antiphon_avs::session::{ConnId, EventOutcome, Input, Output, State, WaitReason, capabilities_body};
+use antiphon_avs::session::{
+    AudioPart, ConnId, EventOutcome, Input, Output, State, WaitReason, capabilities_body,
+};
 use antiphon_domain::HubTime;
 use tokio::time::Instant;
 
 use crate::calls::Done;
 use crate::connection::Link;
 use crate::event::{Chunk, LinkEvent, LinkState};
-use crate::tokens::{In, Out};
-use crate::{capabilities, connector, lwa};
+use crate::tokens::In;
+use crate::upload::Upload;
+use crate::{capabilities, connector};
 
 impl Link {
     /// Performs what the session wants. `data` is the connection whose bytes were just given to it, and how many of them
@@ -32,8 +35,9 @@ impl Link {
                     continue;
                 }
                 Output::Request(id, stream, request) => {
+                    let upload = request.audio.as_ref().and_then(|audio| self.start_upload(audio));
                     let wire = self.wires.iter_mut().find(|w| w.id == id);
-                    if wire.is_none_or(|wire| wire.request(stream, request).is_err()) {
+                    if wire.is_none_or(|wire| wire.request(stream, request, upload).is_err()) {
                         // Answered outside of this loop: the session is being drained.
                         self.unsent.push(stream);
                     }
@@ -46,6 +50,7 @@ impl Link {
                     continue;
                 }
                 Output::Close(id) => {
+                    self.conns_changed = true;
                     self.making.retain(|(making, _)| *making != id);
                     self.calls.cancel(id);
                     self.wires.retain(|w| w.id != id);
@@ -66,7 +71,7 @@ impl Link {
                         token,
                         body,
                     );
-                    self.calls.add(async move { Done::Declared(call.await) });
+                    self.calls.add_of_session(async move { Done::Declared(call.await) });
                     continue;
                 }
                 Output::TokenRefused(token) => {
@@ -80,6 +85,9 @@ impl Link {
                 }
                 Output::State(state) => {
                     self.session_state = state;
+                    if state == State::Connected && std::mem::replace(&mut self.was_connected, true) {
+                        self.metrics.reconnects.inc();
+                    }
                     self.tell_state();
                     continue;
                 }
@@ -102,11 +110,43 @@ impl Link {
                 Output::StreamEnded(stream) => LinkEvent::StreamEnded(stream),
                 Output::Outcome { message_id, namespace, name, outcome } => {
                     self.metrics.event(word(&outcome));
+                    // One that never started leaves its audio behind.
+                    self.uploads.retain(|(id, _)| *id != message_id);
+                    if self.on_retire_outcome(&message_id, &outcome) {
+                        continue;
+                    }
                     LinkEvent::EventOutcome { message_id, namespace, name, outcome }
                 }
+                Output::Answered { message_id } => LinkEvent::Answered { message_id },
+                Output::Processed(correlation) => {
+                    self.on_processed(&correlation);
+                    continue;
+                }
+                Output::Declared(name) => LinkEvent::Declared(name),
                 Output::GatewayChanged(gateway) => LinkEvent::GatewayChanged(gateway),
             };
             (self.sink)(told);
+        }
+    }
+
+    /// The audio of an event that starts now.
+    fn start_upload(&mut self, audio: &AudioPart) -> Option<Upload> {
+        let at = self.uploads.iter().position(|(id, _)| *id == audio.message_id)?;
+        let (_, mut upload) = self.uploads.swap_remove(at);
+        upload.start(audio.closing.clone(), self.metrics.uploads.clone());
+        Some(upload)
+    }
+
+    /// Empties the channels of audio whose events wait for their turn; those that wait too long are given up.
+    pub(crate) fn fill_uploads(&mut self, cx: &mut Context<'_>) {
+        let mut overrun = Vec::new();
+        for (message_id, upload) in &mut self.uploads {
+            if upload.fill(cx).is_err() {
+                overrun.push(message_id.clone());
+            }
+        }
+        for message_id in overrun {
+            self.feed(Input::Abandon(message_id));
         }
     }
 
@@ -126,56 +166,6 @@ impl Link {
         Some(Chunk::new(bytes, credit, flow, held))
     }
 
-    /// Performs what the tokens want.
-    pub(crate) fn drain_tokens(&mut self) {
-        let http = || self.clients.http.clone();
-        let config = || self.config.clone();
-        let mut inputs = Vec::new();
-        loop {
-            match self.tokens.poll() {
-                Out::Wait(at) => {
-                    self.tokens_wake = at;
-                    break;
-                }
-                Out::AskCodePair => {
-                    let call = lwa::code_pair(http(), config());
-                    self.calls.add(async move { Done::Tokens(In::CodePair(call.await)) });
-                }
-                Out::Poll(pair) => {
-                    let call = lwa::poll(http(), config(), pair);
-                    self.calls.add(async move { Done::Tokens(In::Polled(call.await)) });
-                }
-                Out::Refresh(token) => {
-                    let call = lwa::refresh(http(), config(), token);
-                    self.calls.add(async move { Done::Tokens(In::Refreshed(call.await)) });
-                }
-                Out::Persist(token) => {
-                    let call = (self.persist)(token);
-                    self.calls.add(async move { Done::Tokens(In::Persisted(call.await)) });
-                }
-                Out::ShowCode(pair, expires) => (self.sink)(LinkEvent::LoginCode {
-                    verification_uri: pair.verification_uri,
-                    user_code: pair.user_code,
-                    expires,
-                }),
-                Out::LoggedIn => (self.sink)(LinkEvent::LoggedIn),
-                Out::Usable(token) => {
-                    self.needs_login = None;
-                    inputs.push(Input::Token(token));
-                }
-                Out::Unusable => inputs.push(Input::NoToken),
-                Out::NeedsLogin(why) => {
-                    self.needs_login = Some(why);
-                    inputs.push(Input::NoToken);
-                }
-            }
-        }
-        for input in inputs {
-            self.feed(input);
-        }
-        self.tell_state();
-    }
-
     /// Gives back to the machines what came up while they were drained. True if there was anything.
     pub(crate) fn settle(&mut self) -> bool {
         let mut any = false;
@@ -186,6 +176,10 @@ impl Link {
         while let Some(token) = self.refused.pop() {
             any = true;
             self.feed_tokens(In::Refused(token));
+        }
+        // The state depends on old connections too, which end without a word of the session's.
+        if std::mem::take(&mut self.conns_changed) {
+            self.tell_state();
         }
         any
     }
@@ -208,10 +202,14 @@ impl Link {
         if woken {
             return true;
         }
-        let Some(next) = [self.session_wake, self.tokens_wake, self.closing].into_iter().flatten().min()
-        else {
-            return false;
-        };
+        let retiring = self.retiring.as_ref().map(|r| r.until);
+        if retiring.is_some_and(|until| until <= self.now) {
+            self.retiring = None;
+            self.feed_tokens(In::Logout);
+            return true;
+        }
+        let soonest = [self.session_wake, self.tokens_wake, self.closing, retiring];
+        let Some(next) = soonest.into_iter().flatten().min() else { return false };
         // A later deadline does not move the timer: it rings once for nothing instead of being set at every byte.
         if self.armed.is_none_or(|armed| next < armed) {
             self.arm(next);
@@ -231,17 +229,20 @@ impl Link {
         self.timer.as_mut().reset(Instant::now() + at.since(self.context.now()));
     }
 
-    fn tell_state(&mut self) {
+    pub(crate) fn tell_state(&mut self) {
+        // While the old connection still serves, its renewal is no loss.
+        let serving = self.session.is_serving();
         let state = match self.session_state {
             State::Closed if !self.done => return,
             State::Closed => LinkState::Closed,
             State::WaitingForToken | State::Declaring => {
                 match (&self.needs_login, self.tokens.asks_again()) {
-                    (Some(why), _) => LinkState::NeedsLogin { why: why.clone() },
-                    (None, Some(until)) => LinkState::Waiting { why: WaitReason::Unreachable, until },
-                    (None, None) => LinkState::Authorizing,
+                    (Some(why), _) if !self.tokens.is_linking() => LinkState::NeedsLogin { why: why.clone() },
+                    (_, Some(until)) => LinkState::Waiting { why: WaitReason::Unreachable, until },
+                    (_, None) => LinkState::Authorizing,
                 }
             }
+            State::Connecting(_) | State::Synchronizing if serving => LinkState::Connected,
             State::Connecting(attempt) => LinkState::Connecting { attempt: attempt.max(1) },
             State::Synchronizing => LinkState::Synchronizing,
             State::Connected => LinkState::Connected,
@@ -250,11 +251,7 @@ impl Link {
         if self.told.as_ref() == Some(&state) {
             return;
         }
-        let connected = state == LinkState::Connected;
-        self.metrics.connected.set(i64::from(connected));
-        if connected && std::mem::replace(&mut self.was_connected, true) {
-            self.metrics.reconnects.inc();
-        }
+        self.metrics.connected.set(i64::from(state == LinkState::Connected));
         tracing::info!(speaker = %self.speaker, ?state, "link");
         self.told = Some(state.clone());
         (self.sink)(LinkEvent::State(state));

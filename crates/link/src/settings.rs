@@ -13,6 +13,9 @@ use crate::tokens::TokenTimers;
 /// Where LWA is ("Code-Based Linking").
 const LWA: &str = "https://api.amazon.com";
 
+/// Where a browser is sent ("Authorize from a Companion Site"). The host is recalled, not read.
+const AUTHORIZE: &str = "https://www.amazon.com/ap/oa";
+
 /// Where the Capabilities API is ("Capabilities API").
 const CAPABILITIES: &str = "https://api.amazonalexa.com";
 
@@ -31,6 +34,12 @@ pub struct AvsSettings {
     pub legacy_hosts: Option<bool>,
     /// Base URL of Login with Amazon.
     pub lwa: Option<String>,
+    /// Where a browser is sent to authorise a speaker.
+    pub authorize: Option<String>,
+    /// Whether to ask Login with Amazon whose account a speaker belongs to.
+    pub profile: Option<bool>,
+    /// Language of the page on which a code is entered, e.g. `de-DE`.
+    pub locale: Option<String>,
     /// Base URL of the Capabilities API.
     pub capabilities: Option<String>,
     /// PEM file of roots trusted beside the system's.
@@ -121,6 +130,9 @@ impl AvsSettings {
             region: if placed { own.region } else { base.region },
             legacy_hosts: own.legacy_hosts.or(base.legacy_hosts),
             lwa: own.lwa.or(base.lwa),
+            authorize: own.authorize.or(base.authorize),
+            profile: own.profile.or(base.profile),
+            locale: own.locale.or(base.locale),
             capabilities: own.capabilities.or(base.capabilities),
             ca_file: own.ca_file.or(base.ca_file),
             client_id: own.client_id.or(base.client_id),
@@ -159,6 +171,13 @@ impl AvsSettings {
         if !is_https(&capabilities) {
             return wrong("capabilities", "https://host[:port]");
         }
+        let authorize = self.authorize.clone().unwrap_or_else(|| AUTHORIZE.into());
+        if !is_https(&authorize) {
+            return wrong("authorize", "https://host[:port]/path");
+        }
+        if self.locale.as_deref().is_some_and(|locale| !is_locale(locale)) {
+            return wrong("locale", "a locale such as \"en-US\"");
+        }
         let stack = match self.stack.as_deref() {
             None | Some("modern") => Stack::Modern,
             Some("legacy") => Stack::Legacy,
@@ -171,6 +190,9 @@ impl AvsSettings {
         Ok(LinkConfig {
             gateway,
             lwa,
+            authorize,
+            profile: self.profile.unwrap_or(false),
+            locale: self.locale.clone(),
             capabilities,
             ca_file: self.ca_file.clone(),
             client_id,
@@ -188,6 +210,10 @@ impl AvsSettings {
 fn is_https(url: &str) -> bool {
     url.strip_prefix("https://").is_some_and(|rest| !rest.trim_end_matches('/').is_empty())
         && url.parse::<http::Uri>().is_ok()
+}
+
+fn is_locale(text: &str) -> bool {
+    (2..=35).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 fn is_plain(text: &str, most: usize) -> bool {
@@ -309,6 +335,8 @@ mod tests {
         assert_eq!(key(AvsSettings { product_id: Some("a b".into()), ..base() }, "D"), Some("product_id"));
         assert_eq!(key(AvsSettings { stack: Some("old".into()), ..base() }, "D"), Some("stack"));
         assert_eq!(key(AvsSettings { lwa: Some("api".into()), ..base() }, "D"), Some("lwa"));
+        assert_eq!(key(AvsSettings { authorize: Some("a".into()), ..base() }, "D"), Some("authorize"));
+        assert_eq!(key(AvsSettings { locale: Some("a b".into()), ..base() }, "D"), Some("locale"));
         assert_eq!(key(base(), "a/b"), Some("serial_number"));
         let timers = TimerSettings { connect_s: Some(-1.0), ..TimerSettings::default() };
         assert_eq!(key(AvsSettings { timers, ..base() }, "D"), Some("timers"));

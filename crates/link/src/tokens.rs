@@ -1,8 +1,11 @@
 //! A speaker's tokens as a machine without I/O: refresh in time, repeat on failure, store a rotated refresh token before
-//! its access token is used, code-based linking. Driven by `connection`, which performs the calls: `handle`, then `poll`
-//! until it yields `Out::Wait`.
+//! its access token is used, erase what was given up. Logging in is in `linking`. Driven by `connection`, which performs
+//! the calls: `handle`, then `poll` until it yields `Out::Wait`.
 //!
-//! Sources: Amazon's LWA pages and the AVS Device SDK's LWA adapter (delays, table of errors).
+//! Promises: one write to the store at a time, the last word wins; an answer to a question that is no longer asked means
+//! nothing. Sources: Amazon's LWA pages and the AVS Device SDK's LWA adapter (delays, table of errors).
+
+mod linking;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,15 +14,13 @@ use antiphon_avs::session::Secret;
 use antiphon_domain::HubTime;
 
 use crate::LwaError;
-use crate::answers::{CodePair, Grant};
+use crate::answers::{CodePair, Tokens as Granted};
+use crate::authorization::{Code, LoginError, Requests};
+use crate::credentials::{Client, Credentials};
 use crate::error::Class;
 use crate::event::LoginReason;
-
-/// Code pairs shown in a row before linking is given up.
-const MAX_PAIRS: u32 = 3;
-
-/// Longest distance of two polls (AVS Device SDK: 60 s).
-const MAX_POLL: Duration = Duration::from_secs(60);
+use linking::Linking;
+pub(crate) use linking::Method;
 
 /// Time limits of the login.
 #[derive(Clone, Debug)]
@@ -43,113 +44,138 @@ impl Default for TokenTimers {
 pub(crate) enum In {
     Login,
     Logout,
-    CodePair(Result<CodePair, LwaError>),
-    Polled(Result<Grant, LwaError>),
-    Refreshed(Result<Grant, LwaError>),
+    /// The code pair asked for with this ticket.
+    Pair(u32, Result<CodePair, LwaError>),
+    /// The tokens asked for with this ticket.
+    Granted(u32, Result<Granted, LwaError>),
+    /// Whether the store took the last `Out::Persist`.
     Persisted(bool),
     /// AVS refused this access token.
     Refused(Secret),
     Wake,
 }
 
+/// What Login with Amazon is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Question {
+    CodePair,
+    Poll(CodePair),
+    Exchange(Code),
+    Refresh(Credentials),
+}
+
 #[derive(Debug)]
 pub(crate) enum Out {
-    AskCodePair,
-    Poll(CodePair),
-    Refresh(Secret),
+    /// Ask, and give the answer back with this ticket.
+    Ask(u32, Question),
+    /// Store this text; empty: nothing may remain.
     Persist(Secret),
     ShowCode(CodePair, HubTime),
-    LoggedIn,
+    /// Another account's token follows: nothing of the old one's may go on.
+    NewAccount,
     Usable(Secret),
     Unusable,
     NeedsLogin(LoginReason),
+    /// The account is gone.
+    LoggedOut,
+    /// What a login came to.
+    Settled(Method, Result<(), (LoginReason, LoginError)>),
     Wait(Option<HubTime>),
 }
 
-/// What is being done. `…Due` waits for its moment, `…Asked` for an answer.
+/// What is done about the tokens in use. `…Due` waits for its moment, `…Asked` for an answer.
 #[derive(Debug)]
-enum Phase {
+enum Keeping {
     Idle,
-    PairDue(HubTime),
-    PairAsked,
-    PollDue(HubTime, Polling),
-    PollAsked(Polling),
     RefreshDue(HubTime),
-    /// Since when: lifetimes count from the moment of asking.
-    RefreshAsked(HubTime),
-    PersistDue(HubTime, Fresh),
-    PersistAsked(Fresh),
+    /// With which ticket and since when: lifetimes count from the moment of asking.
+    RefreshAsked(u32, HubTime),
+    /// A rotated token is on its way to the store.
+    Storing,
 }
 
+/// Tokens fresh from LWA that are not on disk yet.
 #[derive(Clone, Debug)]
-struct Polling {
-    pair: CodePair,
-    interval: Duration,
-    dies: HubTime,
+struct Fresh {
+    credentials: Credentials,
+    access: Secret,
+    expires: HubTime,
 }
 
-#[derive(Debug)]
-struct Fresh {
-    grant: Grant,
-    expires: HubTime,
+/// What the store is to hold.
+#[derive(Clone, Debug)]
+enum Write {
+    Rotated(Fresh),
+    Linked(Fresh),
+    Nothing,
 }
 
 /// The tokens of one speaker.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     timers: TokenTimers,
-    refresh: Option<Secret>,
+    own: Client,
+    kept: Option<Credentials>,
     access: Option<(Secret, HubTime)>,
-    phase: Phase,
+    keeping: Keeping,
     failures: u32,
-    pairs: u32,
-    /// A login by code is under way; its tokens are not proved yet.
-    linking: bool,
+    linking: Linking,
+    pub(crate) requests: Requests,
+    /// What waits to be stored, and since which moment it may be tried.
+    unwritten: Option<(HubTime, Write)>,
+    /// What the store is busy with.
+    writing: Option<Write>,
+    write_failures: u32,
+    tickets: u32,
     out: VecDeque<Out>,
     now: HubTime,
 }
 
 impl Tokens {
-    pub(crate) fn new(timers: TokenTimers, refresh: Option<Secret>, now: HubTime) -> Self {
+    /// `stored` is what was persisted last, `own` the configured client.
+    pub(crate) fn new(timers: TokenTimers, own: Client, stored: Option<Secret>, now: HubTime) -> Self {
+        let kept = stored.as_ref().and_then(|text| Credentials::unpack(text, &own));
         let mut tokens = Self {
             timers,
-            refresh,
+            own,
             access: None,
-            phase: Phase::Idle,
+            keeping: Keeping::Idle,
             failures: 0,
-            pairs: 0,
-            linking: false,
+            linking: Linking::default(),
+            requests: Requests::default(),
+            unwritten: None,
+            writing: None,
+            write_failures: 0,
+            tickets: 0,
             out: VecDeque::new(),
             now,
+            kept,
         };
-        match tokens.refresh {
-            Some(_) => tokens.phase = Phase::RefreshDue(now),
-            None => tokens.out.push_back(Out::NeedsLogin(LoginReason::NoToken)),
+        match (&tokens.kept, stored) {
+            (Some(_), _) => tokens.keeping = Keeping::RefreshDue(now),
+            (None, Some(_)) => tokens.out.push_back(Out::NeedsLogin(LoginReason::LoggedOut)),
+            (None, None) => tokens.out.push_back(Out::NeedsLogin(LoginReason::NoToken)),
         }
         tokens
     }
 
-    /// Takes news; an answer to a question that is no longer asked means nothing.
     pub(crate) fn handle(&mut self, input: In, now: HubTime) {
         self.now = now;
         match input {
-            In::Login => {
-                self.linking = true;
-                self.pairs = 0;
-                self.failures = 0;
-                self.phase = Phase::PairDue(now);
-            }
-            In::Logout => self.lose(LoginReason::LoggedOut),
-            In::CodePair(answer) => self.on_pair(answer),
-            In::Polled(answer) => self.on_polled(answer),
-            In::Refreshed(answer) => self.on_refreshed(answer),
+            In::Login => self.link_by_code(),
+            In::Logout => self.log_out(LoginReason::LoggedOut),
+            In::Pair(ticket, answer) => self.on_pair(ticket, answer),
+            In::Granted(ticket, answer) => match self.keeping {
+                Keeping::RefreshAsked(asked, since) if asked == ticket => self.on_refreshed(since, answer),
+                _ => self.on_link_granted(ticket, answer),
+            },
             In::Persisted(stored) => self.on_persisted(stored),
             In::Refused(token) => {
                 // Ignored if the token has been replaced meanwhile.
                 if self.access.as_ref().is_some_and(|(access, _)| *access == token) {
                     self.access = None;
-                    if matches!(self.phase, Phase::RefreshDue(_)) {
-                        self.phase = Phase::RefreshDue(now);
+                    if matches!(self.keeping, Keeping::RefreshDue(_)) {
+                        self.keeping = Keeping::RefreshDue(now);
                     }
                 }
             }
@@ -167,20 +193,30 @@ impl Tokens {
 
     /// When it asks again, while there is no token because the last question failed.
     pub(crate) fn asks_again(&self) -> Option<HubTime> {
-        match self.phase {
-            Phase::RefreshDue(at) if self.access.is_none() && self.failures > 0 => Some(at),
+        match self.keeping {
+            Keeping::RefreshDue(at) if self.access.is_none() && self.failures > 0 => Some(at),
             _ => None,
         }
     }
 
+    /// The access token that is good now.
+    pub(crate) fn access(&self) -> Option<&Secret> {
+        self.access.as_ref().map(|(access, _)| access)
+    }
+
+    /// Whether nothing waits to be stored or erased.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.unwritten.is_none() && self.writing.is_none()
+    }
+
     fn deadline(&self) -> Option<HubTime> {
-        let due = match &self.phase {
-            Phase::PairDue(at) | Phase::PollDue(at, _) | Phase::RefreshDue(at) | Phase::PersistDue(at, _) => {
-                Some(*at)
-            }
+        let refresh = match self.keeping {
+            Keeping::RefreshDue(at) => Some(at),
             _ => None,
         };
-        [due, self.access.as_ref().map(|(_, expires)| *expires)].into_iter().flatten().min()
+        let expiry = self.access.as_ref().map(|(_, expires)| *expires);
+        let write = self.unwritten.as_ref().filter(|_| self.writing.is_none()).map(|(at, _)| *at);
+        [refresh, expiry, write, self.linking.deadline()].into_iter().flatten().min()
     }
 
     fn advance(&mut self) {
@@ -188,152 +224,139 @@ impl Tokens {
             self.access = None;
             self.out.push_back(Out::Unusable);
         }
-        let due = match &self.phase {
-            Phase::PairDue(at) | Phase::PollDue(at, _) | Phase::RefreshDue(at) | Phase::PersistDue(at, _) => {
-                *at
-            }
-            _ => return,
-        };
-        if due > self.now {
-            return;
+        if let Keeping::RefreshDue(at) = self.keeping
+            && at <= self.now
+        {
+            self.keeping = match self.kept.clone() {
+                Some(kept) => Keeping::RefreshAsked(self.ask(Question::Refresh(kept)), self.now),
+                None => Keeping::Idle,
+            };
         }
-        self.phase = match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::PairDue(_) => {
-                self.out.push_back(Out::AskCodePair);
-                Phase::PairAsked
-            }
-            Phase::PollDue(_, polling) if polling.dies <= self.now => {
-                self.pairs += 1;
-                if self.pairs >= MAX_PAIRS {
-                    return self.lose(LoginReason::CodeUnused);
-                }
-                self.out.push_back(Out::AskCodePair);
-                Phase::PairAsked
-            }
-            Phase::PollDue(_, polling) => {
-                self.out.push_back(Out::Poll(polling.pair.clone()));
-                Phase::PollAsked(polling)
-            }
-            Phase::RefreshDue(_) => match &self.refresh {
-                Some(refresh) => {
-                    self.out.push_back(Out::Refresh(refresh.clone()));
-                    Phase::RefreshAsked(self.now)
-                }
-                None => Phase::Idle,
-            },
-            Phase::PersistDue(_, fresh) => {
-                self.out.push_back(Out::Persist(fresh.grant.refresh_token.clone()));
-                Phase::PersistAsked(fresh)
-            }
-            other => other,
-        };
-    }
-
-    fn on_pair(&mut self, answer: Result<CodePair, LwaError>) {
-        if !matches!(self.phase, Phase::PairAsked) {
-            return;
-        }
-        match answer {
-            Ok(pair) => {
-                self.failures = 0;
-                let interval = pair.interval.max(self.timers.poll_least);
-                let dies = self.now + pair.expires_in;
-                self.out.push_back(Out::ShowCode(pair.clone(), dies));
-                self.phase = Phase::PollDue(self.now + interval, Polling { pair, interval, dies });
-            }
-            Err(error) if error.class() == Class::GiveUp => {
-                self.lose(LoginReason::Refused(error.code().into()))
-            }
-            Err(_) => self.phase = Phase::PairDue(self.now + self.next_delay()),
+        self.advance_linking();
+        if self.writing.is_none()
+            && let Some((_, write)) = self.unwritten.take_if(|(at, _)| *at <= self.now)
+        {
+            let text = match &write {
+                Write::Rotated(fresh) | Write::Linked(fresh) => fresh.credentials.pack(&self.own),
+                Write::Nothing => Secret::new(""),
+            };
+            self.out.push_back(Out::Persist(text));
+            self.writing = Some(write);
         }
     }
 
-    fn on_polled(&mut self, answer: Result<Grant, LwaError>) {
-        let Phase::PollAsked(polling) = &self.phase else { return };
-        let mut polling = polling.clone();
-        match answer {
-            Ok(grant) => {
-                // The access token counts as expired: the first refresh proves refresh token and client id (SDK).
-                self.refresh = Some(grant.refresh_token);
-                self.failures = 0;
-                self.phase = Phase::RefreshDue(self.now);
-            }
-            Err(error) => {
-                if error.code() == "slow_down" {
-                    polling.interval = (polling.interval * 2).min(MAX_POLL);
-                } else if error.class() != Class::Retry {
-                    return self.lose(LoginReason::Refused(error.code().into()));
-                }
-                self.phase = Phase::PollDue((self.now + polling.interval).min(polling.dies), polling);
-            }
-        }
+    fn ask(&mut self, question: Question) -> u32 {
+        self.tickets = self.tickets.wrapping_add(1);
+        self.out.push_back(Out::Ask(self.tickets, question));
+        self.tickets
     }
 
-    fn on_refreshed(&mut self, answer: Result<Grant, LwaError>) {
-        let Phase::RefreshAsked(asked) = self.phase else { return };
+    fn on_refreshed(&mut self, since: HubTime, answer: Result<Granted, LwaError>) {
+        let Some(kept) = self.kept.clone() else { return };
         match answer {
-            Ok(grant) => {
+            Ok(granted) => {
                 self.failures = 0;
-                let fresh = Fresh { expires: asked + grant.expires_in, grant };
-                if self.linking || self.refresh.as_ref() != Some(&fresh.grant.refresh_token) {
-                    self.phase = Phase::PersistDue(self.now, fresh);
-                } else {
+                let fresh = fresh(granted, kept.client.clone(), since);
+                if fresh.credentials == kept {
                     self.use_fresh(fresh);
+                } else {
+                    self.keeping = Keeping::Storing;
+                    // A new account that is on its way to the store takes this one's place anyway.
+                    if !self.is_storing_login() {
+                        self.unwritten = Some((self.now, Write::Rotated(fresh)));
+                    }
                 }
             }
             Err(error) => match error.class() {
-                Class::Retry => self.phase = Phase::RefreshDue(self.now + self.next_delay()),
-                Class::Authorise => self.lose(LoginReason::Revoked),
-                Class::GiveUp => self.lose(LoginReason::Refused(error.code().into())),
+                Class::Retry => {
+                    let delay = delay(&self.timers.delays, &mut self.failures);
+                    self.keeping = Keeping::RefreshDue(self.now + delay);
+                }
+                Class::Authorise => self.log_out(LoginReason::Revoked),
+                // A client that is refused is no log-out: the stored token may be good when the configuration is.
+                Class::GiveUp => {
+                    self.kept = None;
+                    self.access = None;
+                    self.keeping = Keeping::Idle;
+                    self.out.push_back(Out::NeedsLogin(LoginReason::Refused(error.code().into())));
+                }
             },
         }
     }
 
     fn on_persisted(&mut self, stored: bool) {
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::PersistAsked(fresh) if stored => {
-                self.failures = 0;
+        let Some(write) = self.writing.take() else { return };
+        if !stored {
+            // At least a second: a store that is gone is not back at once. A later word needs not wait for it.
+            let delay = delay(&self.timers.delays, &mut self.write_failures).max(Duration::from_secs(1));
+            self.unwritten.get_or_insert((self.now + delay, write));
+            return;
+        }
+        self.write_failures = 0;
+        if self.unwritten.is_some() {
+            // Overruled while it was being written.
+            return;
+        }
+        match write {
+            Write::Rotated(fresh) => self.use_fresh(fresh),
+            Write::Linked(fresh) => {
+                self.out.push_back(Out::NewAccount);
                 self.use_fresh(fresh);
-                if std::mem::take(&mut self.linking) {
-                    self.out.push_back(Out::LoggedIn);
-                }
+                self.settle_linking();
             }
-            Phase::PersistAsked(fresh) => {
-                // At least a second: a store that is gone is not back at once.
-                let delay = self.next_delay().max(Duration::from_secs(1));
-                self.phase = Phase::PersistDue(self.now + delay, fresh);
-            }
-            other => self.phase = other,
+            Write::Nothing => {}
         }
     }
 
     fn use_fresh(&mut self, fresh: Fresh) {
-        let Fresh { grant, expires } = fresh;
+        let Fresh { credentials, access, expires } = fresh;
         let life = expires.since(self.now);
         let early = self.timers.refresh_early.min(life / 2);
         // Up to a tenth earlier, so that a house of speakers does not refresh in one moment.
         let due = expires - early.mul_f64(1.0 + 0.1 * rand::random::<f64>());
-        self.refresh = Some(grant.refresh_token);
-        self.phase = Phase::RefreshDue(due.max(self.now));
-        self.access = Some((grant.access_token.clone(), expires));
-        self.out.push_back(Out::Usable(grant.access_token));
+        self.kept = Some(credentials);
+        self.failures = 0;
+        self.keeping = Keeping::RefreshDue(due.max(self.now));
+        self.access = Some((access.clone(), expires));
+        self.out.push_back(Out::Usable(access));
     }
 
-    fn lose(&mut self, why: LoginReason) {
-        self.refresh = None;
+    /// Forgets the account, here and in the store.
+    fn log_out(&mut self, why: LoginReason) {
+        self.kept = None;
         self.access = None;
-        self.linking = false;
-        self.phase = Phase::Idle;
+        self.keeping = Keeping::Idle;
+        if why == LoginReason::LoggedOut {
+            self.requests.clear();
+            self.fail_linking(LoginReason::LoggedOut, LoginError::Superseded);
+        }
+        // A login that was on its way to the store stays: it is of a later grant than what was revoked.
+        if why != LoginReason::Revoked || !self.is_storing_login() {
+            self.unwritten = Some((self.now, Write::Nothing));
+        }
         self.out.push_back(Out::NeedsLogin(why));
+        self.out.push_back(Out::LoggedOut);
     }
 
-    fn next_delay(&mut self) -> Duration {
-        let delays = &self.timers.delays;
-        let index = (self.failures as usize).min(delays.len().saturating_sub(1));
-        self.failures = self.failures.saturating_add(1);
-        let base = delays.get(index).copied().unwrap_or(Duration::from_secs(1));
-        base.mul_f64(0.5 + rand::random::<f64>())
+    fn is_storing_login(&self) -> bool {
+        let waiting = self.unwritten.as_ref().map(|(_, write)| write);
+        waiting.or(self.writing.as_ref()).is_some_and(|write| matches!(write, Write::Linked(_)))
     }
+}
+
+/// Tokens as they were granted to `client`, asked for at `since`.
+fn fresh(granted: Granted, client: Client, since: HubTime) -> Fresh {
+    let Granted { access_token, refresh_token, expires_in } = granted;
+    let credentials = Credentials { token: refresh_token, client };
+    Fresh { credentials, access: access_token, expires: since + expires_in }
+}
+
+/// The next delay of a table, jittered, counting the failure.
+fn delay(table: &[Duration], failures: &mut u32) -> Duration {
+    let index = (*failures as usize).min(table.len().saturating_sub(1));
+    *failures = failures.saturating_add(1);
+    let base = table.get(index).copied().unwrap_or(Duration::from_secs(1));
+    base.mul_f64(0.5 + rand::random::<f64>())
 }
 
 #[cfg(test)]

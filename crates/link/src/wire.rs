@@ -15,13 +15,27 @@ use h2::{FlowControl, Ping, PingPong, Reason, RecvStream, SendStream};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 
 use crate::connector::Established;
+use crate::upload::{Progress, Upload};
 
 /// What came over a connection.
 pub(crate) enum News {
-    Headers { status: u16, content_type: Option<String>, request_id: Option<String> },
+    Headers {
+        status: u16,
+        content_type: Option<String>,
+        request_id: Option<String>,
+    },
     Data(Bytes),
     End,
-    Reset { unprocessed: bool },
+    Reset {
+        unprocessed: bool,
+    },
+    /// So many bytes of audio were sent; with `done`, also the end of the body.
+    Sent {
+        bytes: usize,
+        done: bool,
+    },
+    /// More audio is captured than the peer takes.
+    Overrun,
 }
 
 /// The receiving half of a stream.
@@ -33,6 +47,7 @@ enum Incoming {
 struct Stream {
     id: StreamId,
     outgoing: SendStream<Bytes>,
+    upload: Option<Upload>,
     incoming: Incoming,
     /// Bytes of attachments that somebody still keeps.
     held: Arc<AtomicUsize>,
@@ -105,17 +120,20 @@ impl Wire {
         polled
     }
 
-    /// Collects at most one piece of news of each stream.
+    /// Sends what there is to send, and collects at most one piece of news of each stream beside.
     pub(crate) fn poll_streams(&mut self, cx: &mut Context<'_>, news: &mut Vec<(StreamId, News)>) {
         let mut index = 0;
         while index < self.streams.len() {
             let stream = &mut self.streams[index];
             let id = stream.id;
+            if let Some(what) = stream.poll_upload(cx) {
+                news.push((id, what));
+            }
             match stream.poll(cx) {
                 Poll::Pending => index += 1,
                 Poll::Ready(what) => {
                     if matches!(what, News::End | News::Reset { .. }) {
-                        self.streams.swap_remove(index);
+                        self.streams.swap_remove(index).close(&what);
                     } else {
                         index += 1;
                     }
@@ -126,17 +144,23 @@ impl Wire {
     }
 
     /// Sends a request; whatever goes wrong with that at once means that the server never saw it.
-    pub(crate) fn request(&mut self, id: StreamId, request: Request) -> Result<(), ()> {
+    /// The body stays open behind its bytes as long as `upload` goes on.
+    pub(crate) fn request(
+        &mut self,
+        id: StreamId,
+        request: Request,
+        upload: Option<Upload>,
+    ) -> Result<(), ()> {
         let head = self.head(&request).ok_or(())?;
         let body = request.body.map(|(_, bytes)| bytes);
         let (response, mut outgoing) =
             self.established.send.send_request(head, body.is_none()).map_err(drop)?;
         if let Some(bytes) = body {
-            // Events are small and whole; h2 keeps what the peer's window does not take yet.
-            outgoing.send_data(bytes, true).map_err(drop)?;
+            // What is not audio is small and whole; h2 keeps what the peer's window does not take yet.
+            outgoing.send_data(bytes, upload.is_none()).map_err(drop)?;
         }
         let incoming = Incoming::Response(response);
-        self.streams.push(Stream { id, outgoing, incoming, held: Arc::default() });
+        self.streams.push(Stream { id, outgoing, upload, incoming, held: Arc::default() });
         Ok(())
     }
 
@@ -184,6 +208,39 @@ impl Wire {
 }
 
 impl Stream {
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Option<News> {
+        let upload = self.upload.as_mut()?;
+        if upload.fill(cx).is_err() {
+            self.upload = None;
+            return Some(News::Overrun);
+        }
+        match upload.send(cx, &mut self.outgoing) {
+            Progress::None => None,
+            Progress::Sent { bytes, done } => {
+                if done {
+                    self.upload = None;
+                }
+                Some(News::Sent { bytes, done })
+            }
+            // The receiving half says why.
+            Progress::Gone => {
+                self.upload = None;
+                None
+            }
+        }
+    }
+
+    /// Nothing more comes. A body that is still open is ended: properly if the peer takes that, else by a reset.
+    fn close(mut self, how: &News) {
+        if let Some(mut upload) = self.upload.take()
+            && matches!(how, News::End)
+            && !upload.finish(&mut self.outgoing)
+        {
+            // RFC 9113 8.1: the answer did not need the rest.
+            self.outgoing.send_reset(Reason::CANCEL);
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<News> {
         match &mut self.incoming {
             Incoming::Response(response) => {
@@ -200,6 +257,10 @@ impl Stream {
             }
             Incoming::Body(body) => match ready!(body.poll_data(cx)) {
                 Some(Ok(bytes)) => Poll::Ready(News::Data(bytes)),
+                // RFC 9113 8.1: the answer is complete, and the rest of the request is not wanted.
+                Some(Err(error)) if error.is_reset() && error.reason() == Some(Reason::NO_ERROR) => {
+                    Poll::Ready(News::End)
+                }
                 Some(Err(error)) => Poll::Ready(torn(&error)),
                 None => Poll::Ready(News::End),
             },

@@ -104,8 +104,7 @@ async fn tokens_are_refreshed_before_they_expire_and_stored_before_they_are_used
 async fn a_token_that_cannot_be_stored_is_not_used() {
     let simulator = simulator(options()).await;
     let (context, dsn) = (context(), dsn());
-    let mut rig = start(&context, config(&simulator, &dsn), Some(&format!("Atzr|{dsn}")));
-    rig.disk.store(false, Ordering::Relaxed);
+    let mut rig = start_on(&context, config(&simulator, &dsn), Some(&format!("Atzr|{dsn}")), false);
     simulator.wait_until(&dsn, |_| simulator.counts(&dsn).refreshes >= 1, PATIENCE).await.unwrap();
     let early = tokio::time::timeout(Duration::from_millis(500), rig.connected()).await;
     assert!(early.is_err(), "connected with a token that is on no disk");

@@ -75,7 +75,9 @@ async fn old_connections_are_closed_once_drained() {
     let mut rig = start(&context, config, Some(&format!("Atzr|{dsn}")));
     rig.connected().await;
     simulator.inject(&dsn, &Fault::EndDownchannel).unwrap();
-    rig.connected().await;
+    rig.wait("a synchronisation", |event| matches!(event, LinkEvent::WantSynchronizeState).then_some(()))
+        .await;
+    simulator.wait_until(&dsn, |_| simulator.counts(&dsn).connects == 2, PATIENCE).await.unwrap();
     simulator
         .wait_until(
             &dsn,

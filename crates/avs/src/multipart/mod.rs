@@ -7,7 +7,7 @@ mod parser;
 mod writer;
 
 pub use parser::{Fault, Limits, Parser, Part};
-pub use writer::{EventBody, event_body};
+pub use writer::{EventBody, SpeechBody, event_body, speech_body};
 
 /// The longest boundary term taken seriously, in bytes (RFC 2046 allows 70; services exceed it).
 const MAX_BOUNDARY: usize = 256;

@@ -2,8 +2,9 @@
 
 use antiphon_domain::HubTime;
 
+use super::redeclare::Rereport;
 use super::response::Kind;
-use super::{ConnId, Declaring, Output, Session, Stack, Timers, Wait, WaitReason};
+use super::{ConnId, Output, Session, Stack, Timers, Wait, WaitReason};
 use crate::message::StreamId;
 
 /// Old connections kept for draining; more are closed, oldest first.
@@ -19,6 +20,9 @@ pub(super) struct Conn {
     pub(super) failures: u32,
     /// The correlation token of the AddOrUpdateReport sent last.
     pub(super) report: Option<String>,
+    /// A report at run time, and its failures.
+    pub(super) rereport: Rereport,
+    pub(super) report_failures: u32,
     pub(super) stream_limit: usize,
     /// Last activity on any stream.
     pub(super) active: HubTime,
@@ -33,8 +37,8 @@ pub(super) struct Conn {
     /// The event whose response headers are awaited.
     pub(super) unanswered: Option<StreamId>,
     pub(super) open_since: Option<HubTime>,
-    /// No new streams; replaced or to be replaced.
-    pub(super) retired: bool,
+    /// No new streams since then; replaced or to be replaced.
+    pub(super) retired: Option<HubTime>,
 }
 
 /// How far a connection has come.
@@ -84,7 +88,12 @@ impl Conn {
             Phase::Due(_, at) if can_ask && self.unanswered.is_none() => Some(at),
             _ => None,
         };
-        [Some(alive), ping, due, self.limit].into_iter().flatten().min()
+        let report = match self.rereport {
+            Rereport::AwaitProcessed(at) => Some(at),
+            Rereport::RetryAt(at) if can_ask => Some(at),
+            _ => None,
+        };
+        [Some(alive), ping, due, report, self.limit].into_iter().flatten().min()
     }
 }
 
@@ -95,7 +104,7 @@ impl Session {
 
     /// The connection in use or being opened.
     pub(super) fn current(&self) -> Option<&Conn> {
-        self.conns.iter().find(|c| !c.retired)
+        self.conns.iter().find(|c| c.retired.is_none())
     }
 
     pub(super) fn current_id(&self) -> Option<ConnId> {
@@ -120,6 +129,8 @@ impl Session {
             limit: Some(self.now + self.config.timers.connect),
             failures: 0,
             report: None,
+            rereport: Rereport::default(),
+            report_failures: 0,
             stream_limit: self.config.max_streams,
             active: self.now,
             heard: self.now,
@@ -129,7 +140,7 @@ impl Session {
             downchannel: None,
             unanswered: None,
             open_since: None,
-            retired: false,
+            retired: None,
         });
         self.out.push_back(Output::Connect(id, self.gateway.clone()));
     }
@@ -170,7 +181,7 @@ impl Session {
     /// The connection is gone: its streams end, and if it was in use the next attempt is planned.
     pub(super) fn lose(&mut self, id: ConnId, why: WaitReason) {
         let Some(conn) = self.forget(id) else { return };
-        if !conn.retired {
+        if conn.retired.is_none() {
             self.plan(&conn, why);
         }
     }
@@ -205,7 +216,7 @@ impl Session {
     }
 
     pub(super) fn on_go_away(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.iter().find(|c| c.id == id && !c.retired) else { return };
+        let Some(conn) = self.conns.iter().find(|c| c.id == id && c.retired.is_none()) else { return };
         if conn.phase == Phase::Open {
             self.retire(id);
         } else {
@@ -215,10 +226,11 @@ impl Session {
 
     /// Takes a connection out of use; a new one is opened, this one only drained.
     pub(super) fn retire(&mut self, id: ConnId) {
-        let Some(at) = self.conns.iter().position(|c| c.id == id && !c.retired) else { return };
+        let Some(at) = self.conns.iter().position(|c| c.id == id && c.retired.is_none()) else { return };
         let mut conn = self.conns.remove(at);
         self.plan(&conn, WaitReason::Unstable);
-        conn.retired = true;
+        conn.retired = Some(self.now);
+        conn.rereport = Rereport::Idle;
         conn.limit = None;
         self.conns.push(conn);
         if self.conns.len() > MAX_RETIRED {
@@ -232,16 +244,26 @@ impl Session {
         self.streams.values().any(|s| s.conn == id && s.is_event())
     }
 
+    /// When an old connection without open events has nothing more to bring: its downchannel ended and the successor
+    /// is in use, or the time to linger is over. Until then it counts as the connection that serves.
+    pub(super) fn drained_at(&self, conn: &Conn) -> Option<HubTime> {
+        let retired = conn.retired.filter(|_| !self.has_events(conn.id))?;
+        let linger = self.config.timers.linger;
+        match (self.current().and_then(|c| c.open_since), conn.downchannel) {
+            (Some(open), None) => Some(open),
+            (Some(open), Some(_)) => Some(open + linger),
+            (None, None) => Some(retired + linger),
+            // Whatever the successor does, here directives may still come.
+            (None, Some(_)) => None,
+        }
+    }
+
     /// Closes old connections that have nothing more to bring.
     pub(super) fn close_drained(&mut self) {
-        let lingered = self
-            .current()
-            .and_then(|c| c.open_since)
-            .is_some_and(|at| self.now.since(at) >= self.config.timers.linger);
         let drained: Vec<ConnId> = self
             .conns
             .iter()
-            .filter(|c| c.retired && !self.has_events(c.id) && (c.downchannel.is_none() || lingered))
+            .filter(|c| self.drained_at(c).is_some_and(|at| at <= self.now))
             .map(|c| c.id)
             .collect();
         for id in drained {
@@ -294,7 +316,7 @@ impl Session {
         self.verified = true;
         if gateway == self.gateway {
             let now = self.now;
-            if let Some(conn) = self.conns.iter_mut().find(|c| !c.retired)
+            if let Some(conn) = self.conns.iter_mut().find(|c| c.retired.is_none())
                 && matches!(conn.phase, Phase::AwaitGateway | Phase::Asked(Step::Verify))
             {
                 conn.phase = Phase::Due(Step::Report, now);
@@ -304,8 +326,7 @@ impl Session {
         }
         self.gateway.clone_from(&gateway);
         self.verified = false;
-        self.declared = false;
-        self.declaring = Declaring::Idle;
+        self.undeclare();
         self.out.push_back(Output::GatewayChanged(gateway));
         let Some(id) = self.current_id() else { return };
         self.retire(id);

@@ -13,7 +13,9 @@ mod declare;
 mod directive;
 mod opening;
 mod queue;
+mod redeclare;
 mod response;
+mod speech;
 mod types;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,8 +24,8 @@ use antiphon_domain::HubTime;
 
 pub use antiphon_domain::Secret;
 pub use config::{Identity, SessionConfig, Stack, Timers};
-pub use declare::capabilities_body;
-pub use types::{ConnId, DeclareFailed, EventOutcome, Input, Output, Request, State, WaitReason};
+pub use declare::{capabilities_body, delete_report};
+pub use types::{AudioPart, ConnId, DeclareFailed, EventOutcome, Input, Output, Request, State, WaitReason};
 
 use crate::message::StreamId;
 use backoff::Jitter;
@@ -67,6 +69,8 @@ enum Declaring {
     Idle,
     /// With so many failures before it.
     Running(u32),
+    /// The list changed after the call began: whatever it brings, another follows.
+    Outdated,
     RetryAt(HubTime, u32),
 }
 
@@ -80,8 +84,9 @@ struct Wait {
 }
 
 impl Session {
-    /// A session without a token; `saved` is the gateway the cloud chose last time, `seed` feeds the jitter.
-    pub fn new(config: SessionConfig, saved: Option<&str>, seed: u64) -> Self {
+    /// A session without a token; `saved` is the gateway the cloud chose last time, `declared` the last
+    /// [`Output::Declared`], `seed` feeds the jitter.
+    pub fn new(config: SessionConfig, saved: Option<&str>, declared: Option<&str>, seed: u64) -> Self {
         let mut session = Self {
             gateway: directive::normal_gateway(&config.gateway).unwrap_or_else(|| config.gateway.clone()),
             jitter: Jitter::new(seed),
@@ -109,6 +114,10 @@ impl Session {
             && session.may_move_to(&saved)
         {
             session.gateway = saved;
+        }
+        if let Some(declared) = declared {
+            let SessionConfig { identity, stack, .. } = &session.config;
+            session.declared = declare::fingerprint(identity, *stack, &session.gateway) == declared;
         }
         session
     }
@@ -153,6 +162,10 @@ impl Session {
                     stream.progress = now;
                 }
             }
+            Input::Sent(stream) => self.on_sent(stream),
+            Input::Uploaded(stream) => self.on_uploaded(stream),
+            Input::Abandon(message_id) => self.abandon(&message_id),
+            Input::Redeclare(capabilities) => self.on_redeclare(capabilities),
             Input::Post(event) => {
                 let dropped = self.queue.push(event, now, self.config.max_waiting);
                 self.out.extend(dropped.map(|p| p.outcome(EventOutcome::QueueFull)));
@@ -180,6 +193,12 @@ impl Session {
         open && (unanswered || !self.queue.is_empty())
     }
 
+    /// Whether a connection is open on which directives are understood: the one in use, or while that is being renewed
+    /// its predecessor.
+    pub fn is_serving(&self) -> bool {
+        self.conns.iter().any(|c| c.phase == Phase::Open)
+    }
+
     /// Does everything that time and state now allow.
     fn advance(&mut self) {
         self.expire_streams();
@@ -188,6 +207,7 @@ impl Session {
         self.declare();
         self.connect();
         self.drive_opening();
+        self.drive_rereport();
         let offline = self.current().is_none() && self.wait.is_some();
         self.queue.stale(self.now, self.config.timers.event_age, offline, &mut self.out);
         self.start_events();
@@ -223,12 +243,16 @@ impl Session {
     fn on_declared(&mut self, result: Result<(), DeclareFailed>) {
         let failures = match self.declaring {
             Declaring::Running(failures) => failures,
+            Declaring::Outdated => {
+                self.declaring = Declaring::Idle;
+                return;
+            }
             Declaring::Idle | Declaring::RetryAt(..) => return,
         };
         match result {
             Ok(()) => {
-                self.declared = true;
                 self.declaring = Declaring::Idle;
+                self.set_declared();
             }
             Err(failed) => {
                 if failed == DeclareFailed::Unauthorized {
@@ -250,7 +274,7 @@ impl Session {
         let failures = match self.declaring {
             Declaring::Idle => 0,
             Declaring::RetryAt(at, failures) if at <= self.now => failures,
-            Declaring::Running(_) | Declaring::RetryAt(..) => return,
+            Declaring::Running(_) | Declaring::Outdated | Declaring::RetryAt(..) => return,
         };
         if let Some(token) = self.token.clone() {
             self.declaring = Declaring::Running(failures);
@@ -293,7 +317,7 @@ impl Session {
         match (&self.wait, &self.declaring) {
             _ if self.token.is_none() => State::WaitingForToken,
             (_, Declaring::RetryAt(at, _)) => State::Waiting(WaitReason::NotDeclared, *at),
-            (_, Declaring::Running(_)) => State::Declaring,
+            (_, Declaring::Running(_) | Declaring::Outdated) => State::Declaring,
             (Some(wait), _) => State::Waiting(wait.why, wait.until),
             (None, Declaring::Idle) => State::Connecting(self.attempts),
         }
@@ -320,12 +344,9 @@ impl Session {
             }
         }
         let current = self.current();
-        let linger = current.and_then(|c| c.open_since).map(|at| at + timers.linger);
         for conn in &self.conns {
             consider(conn.deadline(timers, self.token.is_some()));
-            if conn.retired && !self.has_events(conn.id) {
-                consider(linger);
-            }
+            consider(self.drained_at(conn));
         }
         for stream in self.streams.values().filter(|s| s.is_event()) {
             consider(Some(stream.progress + timers.event_progress));

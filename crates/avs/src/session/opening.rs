@@ -3,12 +3,13 @@
 
 use antiphon_domain::HubTime;
 
-use super::connection::{Phase, Step};
+use super::connection::{Conn, Phase, Step};
 use super::queue::Pending;
+use super::redeclare::Rereport;
 use super::response::{Kind, Stream};
-use super::{ConnId, Output, Request, Session, Stack, WaitReason, declare};
+use super::{AudioPart, ConnId, Output, Request, Session, Stack, WaitReason, declare};
 use crate::message::{Directive, Event, StreamId};
-use crate::multipart::event_body;
+use crate::multipart::{event_body, speech_body};
 
 /// How an opening event failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +25,19 @@ impl Session {
     pub(super) fn ask(&mut self, conn: ConnId, kind: Kind, event: Option<Pending>) -> Option<StreamId> {
         let token = self.token.clone()?;
         let id = StreamId(self.id());
-        let body = event.as_ref().map(|pending| {
-            let body = event_body(&pending.event.to_json());
-            (body.content_type, body.bytes)
-        });
+        let (body, audio) = match &event {
+            None => (None, None),
+            Some(pending) if pending.event.audio.is_some() => {
+                let body = speech_body(&pending.event.to_json());
+                let message_id = pending.event.header.message_id.clone();
+                let audio = AudioPart { message_id, closing: body.closing };
+                (Some((body.content_type, body.head)), Some(audio))
+            }
+            Some(pending) => {
+                let body = event_body(&pending.event.to_json());
+                (Some((body.content_type, body.bytes)), None)
+            }
+        };
         let path = match kind {
             Kind::Downchannel => "/v20160207/directives",
             Kind::Ping => "/ping",
@@ -41,7 +51,7 @@ impl Session {
         }
         let conn = conn.id;
         self.streams.insert(id, Stream::new(conn, kind, self.token_age, now, event));
-        self.out.push_back(Output::Request(conn, id, Request { path, token, body }));
+        self.out.push_back(Output::Request(conn, id, Request { path, token, body, audio }));
         Some(id)
     }
 
@@ -118,6 +128,9 @@ impl Session {
     pub(super) fn step_accepted(&mut self, id: ConnId, step: Step, status: u16) {
         let timers = self.config.timers.clone();
         let now = self.now;
+        if step == Step::Report && self.conn(id).is_some_and(|c| c.phase == Phase::Open) {
+            return self.rereport_accepted(id);
+        }
         if self.conn(id).is_none_or(|c| c.phase != Phase::Asked(step)) {
             return;
         }
@@ -143,9 +156,12 @@ impl Session {
 
     /// An opening event failed: repeat it with a delay, or end the attempt.
     pub(super) fn step_failed(&mut self, id: ConnId, step: Step, failed: StepFailed) {
+        if step == Step::Report && self.conn(id).is_some_and(|c| c.phase == Phase::Open) {
+            return self.rereport_failed(id, failed);
+        }
         let delays = &self.config.timers.event_delays;
         let Some(conn) = self.conns.iter_mut().find(|c| c.id == id) else { return };
-        if conn.retired || !matches!(conn.phase, Phase::Asked(s) if s == step) {
+        if conn.retired.is_some() || !matches!(conn.phase, Phase::Asked(s) if s == step) {
             return;
         }
         conn.failures += 1;
@@ -161,7 +177,7 @@ impl Session {
             (Step::Report, StepFailed::Status(400..500)) => self.give_up(id, Some(WaitReason::NotDeclared)),
             (Step::Synchronize, StepFailed::Status(status @ 400..500)) => {
                 // The service may have forgotten what the device can do.
-                self.declared = false;
+                self.undeclare();
                 match self.config.stack {
                     Stack::Modern => self.due(id, Step::Report, at),
                     Stack::Legacy => self.give_up(id, Some(WaitReason::Refused(status))),
@@ -199,15 +215,30 @@ impl Session {
     /// `Alexa.EventProcessed`: confirms the report whose correlation token it carries, else means nothing.
     pub(super) fn event_processed(&mut self, conn: ConnId, directive: &Directive) {
         let token = directive.header.event_correlation_token.as_deref();
+        let Some(token) = token else { return };
         let Some(conn) = self.conn(conn) else { return };
-        if token.is_none() || conn.report.as_deref() != token {
+        if conn.report.as_deref() != Some(token) {
+            self.out.push_back(Output::Processed(token.to_owned()));
             return;
         }
+        conn.report = None;
+        if matches!(conn.rereport, Rereport::AwaitProcessed(_) | Rereport::RetryAt(_)) {
+            conn.rereport = Rereport::Idle;
+        }
+        conn.report_failures = 0;
         let (id, waiting) = (conn.id, conn.phase == Phase::AwaitProcessed);
-        self.declared = true;
+        self.set_declared();
         if waiting {
             self.due(id, Step::Synchronize, self.now);
         }
+    }
+
+    /// Whether one more event fits among a connection's streams. One place is kept for `/ping`, unless there are hardly
+    /// any.
+    pub(super) fn has_room(&self, conn: &Conn) -> bool {
+        let limit = conn.stream_limit.min(self.config.max_streams);
+        let open = self.streams.values().filter(|s| s.conn == conn.id).count();
+        open + usize::from(limit > 2) < limit
     }
 
     /// Starts ordinary events as far as the rules allow.
@@ -222,10 +253,7 @@ impl Session {
                 return;
             }
             let id = conn.id;
-            let limit = conn.stream_limit.min(self.config.max_streams);
-            let open = self.streams.values().filter(|s| s.conn == id).count();
-            // One place is kept for `/ping`, unless there are hardly any.
-            if open + usize::from(limit > 2) >= limit {
+            if !self.has_room(conn) {
                 return;
             }
             let Some(pending) = self.queue.next(self.now) else { return };

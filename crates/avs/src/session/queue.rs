@@ -49,7 +49,11 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Puts a new event last; returns the one that had to go because more than `limit` would wait.
-    pub(super) fn push(&mut self, event: Event, now: HubTime, limit: usize) -> Option<Pending> {
+    pub(super) fn push(&mut self, mut event: Event, now: HubTime, limit: usize) -> Option<Pending> {
+        if event.audio.is_some() {
+            // Its audio is sent as it is captured and then gone.
+            event.retry = Retry::Never;
+        }
         self.posted += 1;
         let order = self.posted;
         self.waiting.push_back(Pending { event, order, since: now, attempts: 0, not_before: now });
@@ -68,6 +72,12 @@ impl Queue {
     pub(super) fn push_back_in(&mut self, pending: Pending) {
         let at = self.waiting.iter().position(|p| p.order > pending.order).unwrap_or(self.waiting.len());
         self.waiting.insert(at, pending);
+    }
+
+    /// Takes the event with this messageId.
+    pub(super) fn withdraw(&mut self, message_id: &str) -> Option<Pending> {
+        let at = self.waiting.iter().position(|p| p.event.header.message_id == message_id)?;
+        self.waiting.remove(at)
     }
 
     /// Takes the first event that may go now.

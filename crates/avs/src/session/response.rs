@@ -42,6 +42,10 @@ pub(super) struct Stream {
     pub(super) progress: HubTime,
     /// The event, until its outcome is known.
     pub(super) event: Option<Pending>,
+    /// The messageId of an ordinary event.
+    pub(super) message_id: Option<String>,
+    /// Audio is still to be sent.
+    pub(super) uploading: bool,
     parser: Option<Parser>,
     exception: Vec<u8>,
     attachment: Option<String>,
@@ -55,18 +59,24 @@ impl Stream {
         now: HubTime,
         event: Option<Pending>,
     ) -> Self {
-        let (status, parser, attachment) = (None, None, None);
+        let ordinary = event.as_ref().filter(|_| kind == Kind::Event);
         Self {
             conn,
             kind,
             token_age,
-            status,
+            status: None,
             progress: now,
+            message_id: ordinary.map(|p| p.event.header.message_id.clone()),
+            uploading: event.as_ref().is_some_and(|p| p.event.audio.is_some()),
             event,
-            parser,
+            parser: None,
             exception: Vec::new(),
-            attachment,
+            attachment: None,
         }
+    }
+
+    pub(super) fn was_accepted(&self) -> bool {
+        matches!(self.status, Some(200 | 202 | 204))
     }
 
     pub(super) fn is_event(&self) -> bool {
@@ -101,9 +111,9 @@ impl Session {
                 self.give_up(conn, Some(WaitReason::Refused(status)));
             }
             Kind::Ping => self.on_ping_answer(conn, status, age),
-            Kind::Event if accepted => self.accepted(id, status),
+            Kind::Event if accepted => self.accept(id),
             Kind::Opening(step) if accepted => {
-                self.accepted(id, status);
+                self.accept(id);
                 self.step_accepted(conn, step, status);
             }
             // The exception body says more; judged at the end of the stream. What concerns all events does not wait.
@@ -146,10 +156,17 @@ impl Session {
         self.give_up(id, Some(WaitReason::Refused(status)));
     }
 
-    fn accepted(&mut self, id: StreamId, status: u16) {
+    fn accept(&mut self, id: StreamId) {
         self.throttles = 0;
+        if self.streams.get(&id).is_some_and(|s| !s.uploading) {
+            self.accept_event(id);
+        }
+    }
+
+    /// An event reached the service and was taken.
+    pub(super) fn accept_event(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if let Some(pending) = stream.event.take()
+        if let (Some(pending), Some(status)) = (stream.event.take(), stream.status)
             && stream.kind == Kind::Event
         {
             self.out.push_back(pending.outcome(EventOutcome::Accepted { status }));
@@ -254,6 +271,10 @@ impl Session {
             self.take_parts(id, parts);
         }
         self.end_attachment(id, false);
+        if ending == Ending::Complete && self.streams.get(&id).is_some_and(Stream::was_accepted) {
+            // A complete answer leaves nothing to upload.
+            self.accept_event(id);
+        }
         let Some(mut stream) = self.streams.remove(&id) else { return };
         if stream.parser.is_some() {
             self.out.push_back(Output::StreamEnded(id));
@@ -274,11 +295,11 @@ impl Session {
                     self.give_up(conn, Some(WaitReason::NoAnswer));
                 }
             }
-            Kind::Event => {
-                if let Some(pending) = stream.event.take() {
-                    self.settle(pending, &stream, ending);
-                }
-            }
+            Kind::Event => match (stream.event.take(), stream.message_id.take()) {
+                (Some(pending), _) => self.settle(pending, &stream, ending),
+                (None, Some(message_id)) => self.out.push_back(Output::Answered { message_id }),
+                (None, None) => {}
+            },
             Kind::Opening(step) => match stream.status {
                 Some(200 | 202 | 204) => {
                     if step == Step::Verify {
@@ -298,8 +319,8 @@ impl Session {
         let tries_left = retry == Retry::UntilAccepted
             || (retry == Retry::BeforeHeaders && pending.attempts < MAX_ATTEMPTS);
         let delay = self.jitter.delay(&self.config.timers.event_delays, pending.attempts, (0.66, 1.5));
-        let Some(status) = stream.status else {
-            if tries_left {
+        let Some(status) = stream.status.filter(|_| !stream.was_accepted()) else {
+            if tries_left && stream.status.is_none() {
                 let unprocessed = matches!(ending, Ending::Torn { unprocessed: true });
                 let gone = self.conn(stream.conn).is_none();
                 // At once only the first time: a server that refuses each stream must not be run against.

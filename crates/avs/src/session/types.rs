@@ -1,7 +1,10 @@
 //! What goes into a session and what comes out of it.
 
+use std::sync::Arc;
+
 use antiphon_domain::HubTime;
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::Secret;
 use crate::message::{Directive, Event, StreamId};
@@ -55,10 +58,18 @@ pub enum Input {
         /// Whether the server certainly did nothing with the request (REFUSED_STREAM, or above GOAWAY's last stream).
         unprocessed: bool,
     },
-    /// The stream is slow because we hold it back, or its request is still being sent.
+    /// The stream is slow because we hold it back.
     Busy(StreamId),
+    /// The connection took a piece of this request's audio.
+    Sent(StreamId),
+    /// The connection took the last of this request's audio and the end of the body.
+    Uploaded(StreamId),
+    /// The audio of the event with this messageId piled up or cannot go on: the event is given up.
+    Abandon(String),
     /// An ordinary event to send.
     Post(Event),
+    /// The complete list of capability objects is another one from now on.
+    Redeclare(Arc<Vec<Value>>),
     /// `System.SynchronizeState` with its context, the answer to [`Output::WantSynchronizeState`].
     Synchronize(Event),
     /// Ends a backoff wait: the network is back, or somebody asked.
@@ -87,8 +98,19 @@ pub struct Request {
     pub path: &'static str,
     /// The token to use.
     pub token: Secret,
-    /// Content type and whole body of a POST.
+    /// Content type and body of a POST; with `audio`, only what goes before it.
     pub body: Option<(String, Bytes)>,
+    /// The audio that follows the body as it is captured.
+    pub audio: Option<AudioPart>,
+}
+
+/// Audio at the end of a request's body.
+#[derive(Clone, Debug)]
+pub struct AudioPart {
+    /// The messageId of the event it belongs to.
+    pub message_id: String,
+    /// What goes after the last of it.
+    pub closing: Bytes,
 }
 
 /// What a session wants done or told, in order.
@@ -152,6 +174,15 @@ pub enum Output {
         /// What became of it.
         outcome: EventOutcome,
     },
+    /// All of the answer to an accepted event has come, or its connection is gone: nothing more comes of it.
+    Answered {
+        /// The event's messageId.
+        message_id: String,
+    },
+    /// `Alexa.EventProcessed` for an event that is not the session's own: its correlation token.
+    Processed(String),
+    /// The capabilities were accepted; this names them, the device and the gateway: store it.
+    Declared(String),
     /// The cloud chose another gateway: store it.
     GatewayChanged(String),
     /// Something in a body was skipped; count it.
@@ -199,7 +230,7 @@ pub enum WaitReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventOutcome {
-    /// 200, 202 or 204.
+    /// 200, 202 or 204; for an event with audio also that all of it was sent, or that the answer came first.
     Accepted {
         /// HTTP status.
         status: u16,

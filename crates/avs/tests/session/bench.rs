@@ -52,12 +52,16 @@ pub struct Bench {
     pub conns: Vec<ConnId>,
     pub outcomes: Vec<(String, EventOutcome)>,
     pub state: Option<State>,
+    /// The messageIds of events whose answers are over.
+    pub answered: Vec<String>,
+    /// The name of the last declaration.
+    pub declared: Option<String>,
 }
 
 impl Bench {
     pub fn new(config: SessionConfig) -> Self {
         Self {
-            session: Session::new(config, None, 1),
+            session: Session::new(config, None, None, 1),
             now: HubTime::EPOCH,
             wake: None,
             words: Vec::new(),
@@ -65,6 +69,8 @@ impl Bench {
             conns: Vec::new(),
             outcomes: Vec::new(),
             state: None,
+            answered: Vec::new(),
+            declared: None,
         }
     }
 
@@ -109,6 +115,15 @@ impl Bench {
                 Output::Attachment { content_id, bytes, .. } => format!("bytes {content_id} {}", bytes.len()),
                 Output::AttachmentEnded { complete, .. } => format!("attachment ended {complete}"),
                 Output::StreamEnded(_) => "stream ended".into(),
+                Output::Answered { message_id } => {
+                    self.answered.push(message_id);
+                    continue;
+                }
+                Output::Declared(name) => {
+                    self.declared = Some(name);
+                    continue;
+                }
+                Output::Processed(token) => format!("processed {token}"),
                 Output::GatewayChanged(gateway) => format!("gateway {gateway}"),
                 Output::Fault(fault) => format!("fault {fault:?}"),
             };

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use antiphon_avs::message::Retry;
+use antiphon_avs::message::{Event, Retry};
 use antiphon_avs::session::{EventOutcome, Input, Secret, Stack, State, WaitReason};
+
+use serde_json::json;
 
 use crate::bench::{Bench, GATEWAY, config, event};
 
@@ -155,9 +157,27 @@ fn an_ended_downchannel_is_replaced_and_its_connection_closed_when_it_has_nothin
     bench.give(Input::Pong(conn));
     let downchannel = bench.stream("/v20160207/directives");
     // It had not lasted ten seconds: the successor waits the table's first delay.
-    assert_eq!(bench.give(Input::End(downchannel)), ["stream ended", "close 1"]);
+    assert_eq!(bench.give(Input::End(downchannel)), ["stream ended"]);
     assert!(matches!(bench.state, Some(State::Waiting(WaitReason::Unstable, _))));
+    assert!(bench.session.is_serving(), "nothing is wrong with it yet");
     assert_eq!(bench.pass(Duration::from_millis(251)), [format!("connect {GATEWAY}")]);
+    let conn = bench.conn();
+    bench.give(Input::Connected(conn));
+    bench.answer("/v20160207/directives", 200);
+    let synchronize = Event::new("System", "SynchronizeState", json!({}));
+    bench.give(Input::Synchronize(synchronize));
+    assert_eq!(bench.answer("SynchronizeState", 204), ["close 1"]);
+}
+
+#[test]
+fn an_old_connection_without_downchannel_does_not_outlive_its_time_to_linger() {
+    let mut bench = Bench::connected(config(Stack::Legacy));
+    let downchannel = bench.stream("/v20160207/directives");
+    bench.give(Input::End(downchannel));
+    assert_eq!(bench.pass(Duration::from_millis(251)), [format!("connect {GATEWAY}")]);
+    // The successor hangs.
+    assert_eq!(bench.pass(Duration::from_secs(5)), ["liveness", "close 1"]);
+    assert!(!bench.session.is_serving());
 }
 
 #[test]

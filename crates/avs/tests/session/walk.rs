@@ -77,7 +77,7 @@ fn drain(session: &mut Session, now: HubTime, world: &mut World) -> Option<HubTi
 
 fn walk(stack: Stack, steps: &[(u8, u8, u16)]) {
     let mut now = HubTime::EPOCH;
-    let mut session = Session::new(config(stack), None, 7);
+    let mut session = Session::new(config(stack), None, None, 7);
     let mut world = World::default();
     for (what, which, time) in steps {
         now = now + Duration::from_millis(u64::from(*time));

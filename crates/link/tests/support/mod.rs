@@ -98,10 +98,15 @@ pub struct Rig {
 }
 
 pub fn start(context: &Arc<LinkContext>, config: LinkConfig, token: Option<&str>) -> Rig {
+    start_on(context, config, token, true)
+}
+
+/// As `start`; `works` says whether the disk does at first.
+pub fn start_on(context: &Arc<LinkContext>, config: LinkConfig, token: Option<&str>, works: bool) -> Rig {
     let (sender, events) = mpsc::unbounded_channel();
     let (to_device, mut device) = mpsc::unbounded_channel::<()>();
     let stored = Arc::new(Mutex::new(Vec::new()));
-    let disk = Arc::new(AtomicBool::new(true));
+    let disk = Arc::new(AtomicBool::new(works));
     let (keep, works) = (stored.clone(), disk.clone());
     let link = LinkStart {
         speaker: SpeakerId::new(config.serial_number.clone()),
@@ -110,6 +115,7 @@ pub fn start(context: &Arc<LinkContext>, config: LinkConfig, token: Option<&str>
         capabilities: capabilities(),
         refresh_token: token.map(Secret::new),
         saved_gateway: None,
+        declared: None,
     };
     let handle = spawn(
         context,
