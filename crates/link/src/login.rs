@@ -185,7 +185,7 @@ impl Link {
                     self.restart_session();
                     self.tell_state();
                 }
-                Out::LoggedOut => (self.sink)(LinkEvent::LoggedOut),
+                Out::AccountGone => (self.sink)(LinkEvent::LoggedOut),
                 Out::Settled(method, result) => self.on_settled(method, result),
             }
         }

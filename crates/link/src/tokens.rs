@@ -77,7 +77,7 @@ pub(crate) enum Out {
     Unusable,
     NeedsLogin(LoginReason),
     /// The account is gone.
-    LoggedOut,
+    AccountGone,
     /// What a login came to.
     Settled(Method, Result<(), (LoginReason, LoginError)>),
     Wait(Option<HubTime>),
@@ -335,7 +335,7 @@ impl Tokens {
             self.unwritten = Some((self.now, Write::Nothing));
         }
         self.out.push_back(Out::NeedsLogin(why));
-        self.out.push_back(Out::LoggedOut);
+        self.out.push_back(Out::AccountGone);
     }
 
     fn is_storing_login(&self) -> bool {

@@ -48,7 +48,7 @@ impl Bench {
                     word
                 }
                 Out::NewAccount => "new account".into(),
-                Out::LoggedOut => "logged out".into(),
+                Out::AccountGone => "logged out".into(),
                 Out::Settled(method, Ok(())) => format!("{} ok", method.word()),
                 Out::Settled(method, Err((_, error))) => format!("{} failed: {error:?}", method.word()),
                 Out::Persist(token) => format!("persist {}", token.expose()),
