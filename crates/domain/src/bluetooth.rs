@@ -2,6 +2,8 @@
 //! interface decides. Devices are named by an id of our own, stable over restarts and never the hardware address (AVS
 //! Bluetooth 2.0).
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// A device's id: made by us, opaque to others.
@@ -101,4 +103,22 @@ pub enum News {
     },
     /// Sound from the device begins (`true`) or ends to come.
     Streaming(DeviceId, bool),
+}
+
+/// Where an adapter's news goes. Must not block.
+pub type Sink = Arc<dyn Fn(News) + Send + Sync>;
+
+/// The machine's Bluetooth adapter, as whoever uses it sees it. No method waits for a peer.
+pub trait Adapter: Send + Sync {
+    /// Whether an adapter is there now: the interface is declared only then.
+    fn is_present(&self) -> bool;
+
+    /// Tells its news to `sink` from now on, in place of whoever heard it before; what is known now comes first.
+    fn watch(&self, sink: Sink);
+
+    /// Asks something; where it is answered, by [`News::Done`].
+    fn command(&self, command: Command);
+
+    /// Where GStreamer finds what a connected device plays; `None` when it plays nothing.
+    fn source(&self, device: &DeviceId) -> Option<String>;
 }
