@@ -25,7 +25,7 @@ RUN_PACKAGES=(
 # Testing: AirPlay receivers, the rack of sound outputs that they play into, a name service of their own,
 # and the collector that reads our metrics.
 TEST_PACKAGES=(
-  shairport-sync avahi-daemon avahi-utils dbus-daemon
+  shairport-sync avahi-daemon avahi-utils dbus-daemon dbus-bin python3-dbusmock
   pulseaudio pulseaudio-utils libasound2-plugins
   prometheus curl procps
 )
@@ -111,9 +111,10 @@ other_distribution() {
     done
   fi
   if [ "$1" = test ]; then
-    for name in shairport-sync avahi-daemon avahi-browse dbus-daemon pulseaudio pactl parecord prometheus curl; do
+    for name in shairport-sync avahi-daemon avahi-browse dbus-daemon dbus-send pulseaudio pactl parecord prometheus curl; do
       command -v "$name" >/dev/null || missing+=("$name")
     done
+    /usr/bin/python3 -c 'import dbusmock' 2>/dev/null || missing+=("python-dbusmock for /usr/bin/python3")
   fi
   [ ${#missing[@]} -eq 0 ] && return 0
   say "this is not Debian or a child of it, so nothing is installed here. Missing:" >&2

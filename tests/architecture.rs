@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("antiphon-render", &["antiphon-domain", "antiphon-audio", "antiphon-endpoint"]),
     ("antiphon-discovery", &["antiphon-domain", "antiphon-endpoint"]),
     ("antiphon-store", &["antiphon-domain"]),
+    ("antiphon-bluetooth", &["antiphon-domain"]),
     ("antiphon-airplay", &["antiphon-domain", "antiphon-audio", "antiphon-endpoint"]),
     ("antiphon-host", &["antiphon-domain", "antiphon-audio", "antiphon-endpoint"]),
     ("antiphon-simulator", &[]),
@@ -41,13 +42,14 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["antiphon-link", "antiphon-simulator", "antiphon"]),
     ("mdns-sd", &["antiphon-discovery"]),
     ("rusqlite", &["antiphon-store"]),
+    ("zbus", &["antiphon-bluetooth"]),
     ("gstreamer", &["antiphon-render", "antiphon-host"]),
 ];
 
 /// The pure rows: no runtime, no sockets, no clock.
 const PURE: &[&str] = &["crates/domain", "crates/avs", "crates/audio", "crates/endpoint"];
 const IMPURE_PACKAGES: &[&str] =
-    &["tokio", "h2", "rustls", "gstreamer", "actix", "mdns-sd", "rusqlite", "reqwest"];
+    &["tokio", "h2", "rustls", "gstreamer", "actix", "mdns-sd", "rusqlite", "reqwest", "zbus"];
 const IMPURE_WORDS: &[&str] = &[
     "Instant::now",
     "SystemTime::now",
