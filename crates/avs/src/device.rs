@@ -144,11 +144,12 @@ impl Device {
             }
             DeviceInput::LoggedOut => {
                 self.exchange.cut();
-                let cancelled = self.sequencer.clear();
-                self.cancel(&cancelled, now);
+                // First, so that cancelling finds nothing left to tell the cloud.
                 for index in 0..self.interfaces.len() {
                     self.call(index, now, |interface, turn| interface.on_logout(turn));
                 }
+                let cancelled = self.sequencer.clear();
+                self.cancel(&cancelled, now);
                 self.advance(now);
                 self.outbox.clear(&mut self.effects);
             }

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod announcement;
+mod audio_activity_tracker;
 mod audio_player;
 mod bluetooth;
 mod declared;
@@ -15,8 +16,12 @@ mod notifications;
 mod playback_controller;
 mod settings;
 mod speaker;
+mod speech_recognizer;
+mod speech_synthesizer;
 mod system;
+mod template_runtime;
 mod turn;
+mod visual_activity_tracker;
 
 use std::fmt::Debug;
 
@@ -48,7 +53,12 @@ pub(crate) fn all(config: &DeviceConfig) -> Vec<Box<dyn Interface>> {
         Box::new(equalizer_controller::EqualizerController::new(config)),
         Box::new(alerts::Alerts::new(config)),
         Box::new(notifications::Notifications::new(config)),
-        Box::new(interaction_model::InteractionModel),
+        Box::new(speech_recognizer::SpeechRecognizer::new(config)),
+        Box::new(speech_synthesizer::SpeechSynthesizer::new()),
+        Box::new(interaction_model::InteractionModel::default()),
+        Box::new(template_runtime::TemplateRuntime::default()),
+        Box::new(audio_activity_tracker::AudioActivityTracker),
+        Box::new(visual_activity_tracker::VisualActivityTracker),
     ];
     if !config.inputs.is_empty() {
         all.push(Box::new(input_controller::InputController::new(config)));

@@ -102,6 +102,7 @@ fn a_fresh_connection_is_told_the_state_of_everything() {
         ("VolumeState", json!({ "volume": 40, "muted": false })),
         ("PlaybackState", json!({ "token": "", "offsetInMilliseconds": 0, "playerActivity": "IDLE" })),
         ("AlertsState", json!({ "allAlerts": [], "activeAlerts": [] })),
+        ("SpeechState", json!({ "token": "", "offsetInMilliseconds": 0, "playerActivity": "FINISHED" })),
         ("IndicatorState", json!({ "isEnabled": false, "isVisualIndicatorPersisted": false })),
     ];
     for (name, payload) in quiet {
@@ -140,6 +141,26 @@ fn right(name: &str) -> Value {
             "asset": { "assetId": "ding", "url": "https://media.test/ding" },
         }),
         "InteractionModel.NewDialogRequest" => json!({ "dialogRequestId": "id" }),
+        "SpeechRecognizer.ExpectSpeech" => json!({
+            "timeoutInMilliseconds": 8000,
+            "initiator": { "type": "an opaque one", "payload": { "token": "opaque" } },
+        }),
+        "SpeechRecognizer.SetWakeWords" => json!({ "wakeWords": ["ECHO"] }),
+        "SpeechRecognizer.SetWakeWordConfirmation" => json!({ "wakeWordConfirmation": "TONE" }),
+        "SpeechRecognizer.SetSpeechConfirmation" => json!({ "speechConfirmation": "NONE" }),
+        "SpeechRecognizer.SetEndOfSpeechOffset" => {
+            json!({ "endOfSpeechOffsetInMilliseconds": 900, "startOfSpeechTimestamp": "1893456000000" })
+        }
+        "SpeechSynthesizer.Speak" => json!({
+            "url": "cid:speech",
+            "format": "AUDIO_MPEG",
+            "token": "token",
+            "playBehavior": "ENQUEUE",
+            "caption": { "content": "WEBVTT", "type": "WEBVTT" },
+            "analyzers": [{ "interface": "An.Analyzer", "enabled": "YES" }],
+        }),
+        "TemplateRuntime.RenderTemplate" => crate::template_runtime::weather(),
+        "TemplateRuntime.RenderPlayerInfo" => crate::template_runtime::player_info("item#1"),
         "Alexa.ApiGateway.SetGateway" => json!({ "gateway": "https://gateway.test" }),
         "AudioPlayer.UpdateProgressReportInterval" => json!({ "progressReportIntervalInMilliseconds": 1000 }),
         "AudioPlayer.Play" => json!({
@@ -187,7 +208,7 @@ fn wrongs(schema: &Value, right: &Value) -> Vec<Value> {
             instead.push(json!(minimum - 1));
         }
         if let Some(maximum) = inner["maximum"].as_i64() {
-            instead.push(json!(maximum + 1));
+            instead.push(json!(maximum as u64 + 1));
         }
         instead.push(json!({ "of another": "kind" }));
         for value in instead {
@@ -204,8 +225,19 @@ fn wrongs(schema: &Value, right: &Value) -> Vec<Value> {
 
 #[test]
 fn every_directive_is_known_and_every_wrong_payload_refused() {
-    let namespaces = ["System", "Speaker", "AudioPlayer", "Alerts", "Notifications", "InteractionModel"];
-    for namespace in namespaces {
+    for namespace in [
+        "System",
+        "Speaker",
+        "AudioPlayer",
+        "Alerts",
+        "Notifications",
+        "InteractionModel",
+        "SpeechRecognizer",
+        "SpeechSynthesizer",
+        "TemplateRuntime",
+        "AudioActivityTracker",
+        "VisualActivityTracker",
+    ] {
         for known in catalogue().interfaces[namespace]["directives"].as_array().unwrap() {
             let name = format!("{namespace}.{}", known["name"].as_str().unwrap());
             if name == "System.Exception" {

@@ -6,9 +6,12 @@ use std::time::Duration;
 use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
 use antiphon_avs::effect::{Effect, PlayerCommand, PlayerId, SoundCommand, SoundStart};
 use antiphon_avs::interfaces::Estate;
-use antiphon_avs::message::{Directive, Event, Header, StreamId};
+use antiphon_avs::message::{CaptureId, Directive, Event, Header, StreamId};
+use antiphon_avs::picture::Picture;
 use antiphon_avs::session::EventOutcome;
-use antiphon_avs::signal::{PlayerNews, Signal, SoundNews};
+use antiphon_avs::signal::{
+    Initiator, PlayerNews, Profile, Signal, SoundNews, SpeechFormat, SpeechNews, Utterance,
+};
 use antiphon_domain::sound::{SoundId, Voice};
 use antiphon_domain::{HubTime, Moment, WallTime};
 use serde_json::value::{RawValue, to_raw_value};
@@ -74,6 +77,33 @@ impl Bench {
     pub fn restarted(&self, later: Duration) -> Self {
         let config = DeviceConfig { stored: self.stored.clone(), ..Default::default() };
         Self::at(config, self.now + later)
+    }
+
+    /// One whose connection is up, with nothing left to tell.
+    pub fn connected() -> Self {
+        let mut bench = Self::new();
+        bench.input(DeviceInput::Connected);
+        bench
+    }
+
+    pub fn picture(&self) -> Picture {
+        self.device.picture(self.moment())
+    }
+
+    /// Speech `id` begins to sound now.
+    pub fn spoken(&mut self, id: u64) -> Vec<String> {
+        let at = self.now;
+        self.signal(Signal::Sound(voice(id), SoundNews::Started { at }))
+    }
+
+    /// Speech `id` has sounded to its end.
+    pub fn silent(&mut self, id: u64) -> Vec<String> {
+        self.signal(Signal::Sound(voice(id), SoundNews::Finished))
+    }
+
+    /// Somebody touched the button and speaks into capture `id`.
+    pub fn begun(&mut self, id: u64) -> Vec<Effect> {
+        self.input(DeviceInput::Signal(Signal::Speech(SpeechNews::Begun(utterance(id, Initiator::Tap)))))
     }
 
     /// Now on both clocks; hub time 0 is 2030-01-01T00:00:00Z.
@@ -174,6 +204,20 @@ impl Bench {
             state["playerActivity"].as_str().unwrap()
         )
     }
+}
+
+pub fn utterance(id: u64, initiator: Initiator) -> Utterance {
+    let (profile, format) = (Profile::FarField, SpeechFormat::Pcm);
+    Utterance { id: CaptureId(id), initiator, profile, format, energies: None }
+}
+
+pub fn voice(number: u64) -> SoundId {
+    SoundId { voice: Voice::Dialog, number }
+}
+
+/// The payload of a Speak that waits behind what is spoken already.
+pub fn speak(token: &str) -> Value {
+    json!({ "url": "cid:x", "format": "AUDIO_MPEG", "token": token, "playBehavior": "ENQUEUE" })
 }
 
 /// A directive; `name` is `Namespace.Name`.
