@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use actix::prelude::*;
+use antiphon_domain::SpeakerId;
 use antiphon_domain::house::House;
-use antiphon_domain::{Secret, SpeakerId};
 use antiphon_store::{SpeakerRecord, Store, StoreError, secret_name};
 use tracing::{error, warn};
 
@@ -71,17 +71,9 @@ impl Archive {
         Ok(Remembered {
             refresh_token: self.store.secret(speaker, secret_name::REFRESH_TOKEN)?,
             gateway: self.store.secret(speaker, secret_name::GATEWAY)?.map(|s| s.expose().to_string()),
+            declared: self.store.secret(speaker, secret_name::DECLARED)?.map(|s| s.expose().to_string()),
             stored: self.store.device_values(speaker)?,
         })
-    }
-
-    fn save_secret(&mut self, speaker: &SpeakerId, name: &str, secret: &Secret) -> Result<(), StoreError> {
-        // An empty secret is a forgotten one.
-        if secret.expose().is_empty() {
-            self.store.remove_secret(speaker, name).map(drop)
-        } else {
-            self.store.save_secret(speaker, name, secret)
-        }
     }
 
     /// Writes the waiting house; false, and it goes on waiting, when the disk does not take it.
@@ -157,7 +149,7 @@ impl Handler<SaveSecret> for Archive {
     type Result = bool;
 
     fn handle(&mut self, message: SaveSecret, _: &mut Self::Context) -> bool {
-        match self.save_secret(&message.speaker, message.name, &message.secret) {
+        match self.store.save_secret(&message.speaker, message.name, &message.secret) {
             Ok(()) => true,
             Err(e) => {
                 error!(speaker = %message.speaker, secret = message.name, error = %e, "secret could not be saved");

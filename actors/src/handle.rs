@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::hub::Hub;
 use crate::messages::*;
-use crate::requests::{AuthorizationAnswer, AuthorizationKind, AuthorizationRequest, ListenRequest};
+use crate::requests::{AuthorizationAnswer, AuthorizationRequest, Grant, ListenRequest};
 use crate::snapshot::Snapshot;
 
 /// Why a command was not carried out.
@@ -92,7 +92,7 @@ impl HubHandle {
         &self,
         speaker: SpeakerId,
         redirect_uri: String,
-        kind: AuthorizationKind,
+        kind: Grant,
     ) -> Result<AuthorizationRequest, HubError> {
         self.ask(BeginAuthorization { speaker, redirect_uri, kind }).await
     }

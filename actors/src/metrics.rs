@@ -35,6 +35,18 @@ pub struct Metrics {
     pub directives: IntCounterVec,
     /// From a Play to the moment its first sample is due.
     pub play_to_due: Histogram,
+    /// How far from its moment an alert began.
+    pub alert_start_error: Histogram,
+    /// Sounds of one speaker alone that an output was given.
+    pub voices: IntCounterVec,
+    /// Alerts rung at another speaker.
+    pub rung_elsewhere: IntCounterVec,
+    /// Alerts that no speaker could ring for a while.
+    pub unheard: IntCounterVec,
+    /// Utterances captured.
+    pub captures: IntCounterVec,
+    /// Utterances handed to a link.
+    pub uploads: IntCounterVec,
 }
 
 impl Metrics {
@@ -128,6 +140,32 @@ impl Metrics {
                 "From a Play to the moment its first sample is due",
                 vec![0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 10.0],
             )?,
+            alert_start_error: histogram(
+                "antiphon_actors_alert_start_error_seconds",
+                "How far from its moment the first sample of an alert was due",
+                vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0],
+            )?,
+            voices: counter(
+                "antiphon_actors_voices_started_total",
+                "Sounds of one speaker alone (speech, alerts, notifications) that began",
+                &["speaker", "voice"],
+            )?,
+            rung_elsewhere: counter(
+                "antiphon_actors_alerts_rung_elsewhere_total",
+                "Alerts rung at another speaker because their own could not",
+                &["speaker", "by"],
+            )?,
+            unheard: counter(
+                "antiphon_actors_alerts_unheard_total",
+                "Alerts that no speaker could ring for a while",
+                &["speaker"],
+            )?,
+            captures: counter(
+                "antiphon_actors_captures_total",
+                "Utterances captured from a microphone or a surface",
+                &["speaker"],
+            )?,
+            uploads: counter("antiphon_actors_uploads_total", "Utterances handed to the link", &["speaker"])?,
         })
     }
 }

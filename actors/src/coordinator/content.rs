@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_avs::effect::PlayerId;
-use antiphon_domain::media::Media;
 use antiphon_domain::{GroupId, HubTime, SpeakerId};
-use antiphon_render::{Feed, Renderer};
+use antiphon_render::Feed;
 
 use actix::prelude::Recipient;
 
+use super::inputs::Origin;
 use crate::messages::FeedNews;
-use crate::metrics::Metrics;
+use crate::parts::Parts;
 use crate::post;
 use crate::snapshot::ContentView;
 
@@ -31,7 +31,7 @@ pub(super) enum Owner {
 
 /// One content.
 pub(super) struct Content {
-    pub(super) feed: Feed,
+    pub(super) heard: Heard,
     pub(super) group: GroupId,
     pub(super) owner: Owner,
     pub(super) state: State,
@@ -39,6 +39,29 @@ pub(super) struct Content {
     pub(super) asked: HubTime,
     url: String,
     pub(super) title: Option<String>,
+}
+
+/// What a content is heard as.
+pub(super) enum Heard {
+    /// A feed of its own.
+    Feed(Feed),
+    /// The feed of whatever this speaker hears, following it as it changes. It is not this content's to control.
+    Mirror(SpeakerId),
+}
+
+impl Content {
+    /// Its own feed.
+    pub(super) fn feed(&self) -> Option<&Feed> {
+        match &self.heard {
+            Heard::Feed(feed) => Some(feed),
+            Heard::Mirror(_) => None,
+        }
+    }
+
+    /// Whether it stands still.
+    pub(super) fn is_held(&self) -> bool {
+        self.state == State::Paused
+    }
 }
 
 /// How far a content is.
@@ -69,30 +92,31 @@ impl Contents {
         self.news = Some(recipient);
     }
 
-    /// Opens a feed; nothing is heard yet.
+    /// Opens a feed, or names whose is mirrored; nothing is heard yet.
     pub(super) fn open(
         &mut self,
-        renderer: &Renderer,
-        metrics: &Metrics,
-        media: Media,
+        parts: &Parts,
+        (origin, url): (Origin, String),
         group: GroupId,
         owner: Owner,
         asked: HubTime,
     ) -> u64 {
         self.last += 1;
         let content = self.last;
-        let url = without_secrets(&media.url);
         let news = self.news.clone();
-        let metrics = metrics.clone();
+        let metrics = parts.metrics.clone();
         let sink = Arc::new(move |event| {
             if let Some(news) = &news {
                 // Counted when refused; the mailbox is far larger than all feeds' news together.
                 let _ = post::tell(news, FeedNews { content, event }, &metrics);
             }
         });
-        let feed = renderer.open_feed(media, sink);
+        let heard = match origin {
+            Origin::Stream(source) => Heard::Feed(parts.renderer.open_feed(*source, sink)),
+            Origin::Mirror(speaker) => Heard::Mirror(speaker),
+        };
         let state = State::Prepared;
-        self.all.insert(content, Content { feed, group, owner, state, asked, url, title: None });
+        self.all.insert(content, Content { heard, group, owner, state, asked, url, title: None });
         content
     }
 
@@ -113,7 +137,27 @@ impl Contents {
         self.last
     }
 
-    /// A device's machine is a new one that knows nothing of its streams: what is heard goes on as nobody's, what was
+    /// Streams of one device are another's from now on, under these names. Those without a new name are disowned.
+    pub(super) fn reown(&mut self, from: &SpeakerId, to: &SpeakerId, names: &BTreeMap<PlayerId, PlayerId>) {
+        let mut kept = Vec::new();
+        for (number, content) in &mut self.all {
+            if let Owner::Device(owner, id) = &content.owner
+                && owner == from
+                && let Some(name) = names.get(id)
+            {
+                kept.push((*number, *name));
+                content.owner = Owner::Person;
+            }
+        }
+        self.disown(from);
+        for (number, name) in kept {
+            if let Some(content) = self.all.get_mut(&number) {
+                content.owner = Owner::Device(to.clone(), name);
+            }
+        }
+    }
+
+    /// A device's machine knows nothing (any more) of its streams: what is heard goes on as nobody's, what was
     /// prepared is gone.
     pub(super) fn disown(&mut self, speaker: &SpeakerId) {
         let owned = |c: &Content| matches!(&c.owner, Owner::Device(owner, _) if owner == speaker);
@@ -137,11 +181,6 @@ impl Contents {
     /// The content that begins when the group's current one ends, or has just begun because that one ended.
     pub(super) fn next_of(&mut self, group: &GroupId) -> Option<&mut Content> {
         self.all.values_mut().find(|c| &c.group == group && c.state != State::Prepared)
-    }
-
-    /// The feed a group's members listen to.
-    pub(super) fn feed_of(&self, group: &GroupId) -> Option<Feed> {
-        self.current(group).map(|(_, c)| c.feed.clone())
     }
 
     /// A group's contents belong to another group from now on.
@@ -179,7 +218,7 @@ impl Contents {
                 State::Paused => "paused",
                 State::Stalled => "stalled",
             },
-            position_ms: millis(content.feed.position()),
+            position_ms: content.feed().map_or(0, |feed| millis(feed.position())),
             leader: match &content.owner {
                 Owner::Device(speaker, _) => Some(speaker.clone()),
                 Owner::Person => None,
@@ -193,7 +232,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// A URL as it may be shown: without user, password and query.
-fn without_secrets(url: &str) -> String {
+pub(super) fn without_secrets(url: &str) -> String {
     let bare = url.split(['?', '#']).next().unwrap_or(url);
     match bare.split_once("://") {
         Some((scheme, rest)) => {

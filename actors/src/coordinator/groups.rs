@@ -24,6 +24,7 @@ impl Handler<Regroup> for Coordinator {
                 }
             }
         }
+        self.settle_leaders();
         self.rehome_contents();
         self.reconcile();
         self.save_now();
@@ -37,6 +38,8 @@ impl Handler<Forget> for Coordinator {
     fn handle(&mut self, message: Forget, _: &mut Self::Context) -> Self::Result {
         self.house.forget(&message.0);
         self.listeners.remove(&message.0);
+        self.forget_rescues_of(&message.0);
+        self.settle_leaders();
         self.contents.disown(&message.0);
         self.parts.metrics.speakers.set(self.listeners.len() as i64);
         self.rehome_contents();

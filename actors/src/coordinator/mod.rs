@@ -1,12 +1,16 @@
 //! The coordinator: who is with whom, how loud, and what they hear.
 //!
 //! One actor owns the [`House`]. `levels` fans volume out, `content` and `orders` decide who
-//! hears what and from when, `groups` changes membership. Speakers introduce themselves; it tells them through recipients of one message type each.
+//! hears what and from when, `groups` changes membership, `estates` says who leads on,
+//! `inputs` what the hub's inputs are, `rescue` who rings an alert that is not heard. Speakers introduce themselves; it tells them through recipients of one message type each.
 
 mod content;
+mod estates;
 mod groups;
+mod inputs;
 mod levels;
 mod orders;
+mod rescue;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +27,8 @@ use crate::parts::Parts;
 use crate::post;
 use crate::snapshot::{GroupView, Snapshot, SpeakerView};
 use content::Contents;
+use estates::Estates;
+use rescue::Rescues;
 
 /// How often refused fan-outs are offered again, and a changed house is handed to the archive.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -33,6 +39,8 @@ pub struct Coordinator {
     house: House,
     listeners: BTreeMap<SpeakerId, Listener>,
     contents: Contents,
+    estates: Estates,
+    rescues: Rescues,
     archive: Recipient<SaveHouse>,
     /// Why what a group was to hear last failed, until something else is played there.
     trouble: BTreeMap<GroupId, String>,
@@ -46,6 +54,7 @@ struct Listener {
     apply: Recipient<ApplyLevel>,
     listen: Recipient<Listen>,
     tell: Recipient<Tell>,
+    ring: Recipient<Ring>,
     /// The feed it was last told to listen to.
     hears: Option<FeedId>,
     /// A fan-out its mailbox refused.
@@ -57,6 +66,8 @@ impl Coordinator {
     /// Begins with the archived house.
     pub fn new(parts: Arc<Parts>, house: House, archive: Recipient<SaveHouse>) -> Self {
         Self {
+            estates: Estates::new(parts.now()),
+            rescues: Rescues::default(),
             parts,
             house,
             listeners: BTreeMap::new(),
@@ -145,6 +156,8 @@ impl Actor for Coordinator {
         self.contents.news_to(ctx.address().recipient());
         ctx.run_interval(AGAIN, |coordinator, _| {
             coordinator.offer_again();
+            coordinator.settle_leaders();
+            coordinator.settle_rescues();
             coordinator.reconcile();
             coordinator.hand_over();
         });
@@ -155,14 +168,16 @@ impl Handler<Enlist> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, message: Enlist, _: &mut Self::Context) {
-        let Enlist { speaker, name, ceiling, lead, apply, listen, tell } = message;
+        let Enlist { speaker, name, ceiling, lead, apply, listen, tell, ring } = message;
         self.house.admit(&speaker, &name, None, ceiling);
         let _ = self.house.set_ceiling(&speaker, ceiling);
         let view = self.listeners.remove(&speaker).and_then(|old| old.view);
-        let listener = Listener { lead, apply, listen, tell, hears: None, owed: None, view };
+        let listener = Listener { lead, apply, listen, tell, ring, hears: None, owed: None, view };
         self.listeners.insert(speaker.clone(), listener);
         self.parts.metrics.speakers.set(self.listeners.len() as i64);
-        self.contents.disown(&speaker);
+        // Its machine is a new one: it goes on with what the old one left.
+        self.hand_on(&speaker, &speaker);
+        self.forget_rescues_of(&speaker);
         self.form_configured();
         self.tell_level(&speaker, Report::NONE);
         self.reconcile();

@@ -1,16 +1,18 @@
 //! Orders and news about content: device machines and people ask, feeds report, listeners are told.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use antiphon_avs::effect::{PlayerCommand, PlayerId, PlayerSource};
 use antiphon_avs::signal::{Attributes, PlayerNews, Signal};
 use antiphon_domain::house::HouseError;
-use antiphon_domain::media::Media;
+use antiphon_domain::media::{MediaError, MediaErrorKind};
 use antiphon_domain::{GroupId, HubTime, Lead, SpeakerId};
-use antiphon_render::{FeedEvent, FeedId};
+use antiphon_render::{ByteReader, Feed, FeedEvent, FeedId};
 use tracing::{debug, info, warn};
 
 use super::Coordinator;
-use super::content::{Owner, State};
+use super::content::{Heard, Owner, State};
 use crate::messages::{FeedNews, Listen, PlayMedia, PlayerOrder, StopContent, Tell};
 use crate::post;
 
@@ -18,11 +20,13 @@ impl Handler<PlayerOrder> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, message: PlayerOrder, _: &mut Self::Context) {
-        let PlayerOrder { speaker, command, received } = message;
+        let PlayerOrder { speaker, command, attachment, received } = message;
         let asked = received.unwrap_or_else(|| self.parts.now());
         let content_of = |c: &Self, id: PlayerId| c.contents.find(&Owner::Device(speaker.clone(), id));
         match command {
-            PlayerCommand::Prepare { id, source } => self.prepare(&speaker, id, source, asked),
+            PlayerCommand::Prepare { id, source } => {
+                self.prepare(&speaker, id, (source, attachment), asked);
+            }
             PlayerCommand::Play { id, after } => {
                 let Some(content) = content_of(self, id) else {
                     warn!(%speaker, player = id.0, "asked to play what was never prepared");
@@ -37,19 +41,16 @@ impl Handler<PlayerOrder> for Coordinator {
                 self.play(content, predecessor, asked);
             }
             PlayerCommand::Pause { id } => {
-                if let Some(c) = content_of(self, id).and_then(|c| self.contents.get_mut(c)) {
-                    c.feed.pause();
+                if let Some(content) = content_of(self, id) {
+                    self.pause(content);
                 }
             }
             PlayerCommand::Resume { id } => {
-                let Some(content) = content_of(self, id) else { return };
-                let Some(group) = self.contents.get_mut(content).map(|c| c.group.clone()) else { return };
-                let lead = self.lead_of(&group);
-                if let Some(c) = self.contents.get_mut(content) {
-                    c.feed.resume(lead);
+                if let Some(content) = content_of(self, id) {
+                    self.resume(content);
                 }
             }
-            PlayerCommand::Bequeath(_) => {}
+            PlayerCommand::Bequeath(estate) => self.estates.bequeath(&speaker, *estate),
             PlayerCommand::Stop { id } => {
                 if let Some(content) = content_of(self, id) {
                     self.end(content);
@@ -66,10 +67,10 @@ impl Handler<PlayMedia> for Coordinator {
     fn handle(&mut self, message: PlayMedia, _: &mut Self::Context) -> Self::Result {
         let group = self.group_of(&message.target)?;
         let now = self.parts.now();
-        let parts = self.parts.clone();
-        let content =
-            self.contents.open(&parts.renderer, &parts.metrics, message.media, group, Owner::Person, now);
-        self.play(content, None, now);
+        if let Some(origin) = self.origin(PlayerSource::Media(message.media), None) {
+            let content = self.contents.open(&self.parts, origin, group, Owner::Person, now);
+            self.play(content, None, now);
+        }
         Ok(())
     }
 }
@@ -147,8 +148,8 @@ impl Handler<FeedNews> for Coordinator {
         let over = matches!(news, PlayerNews::Finished | PlayerNews::Stopped { .. } | PlayerNews::Failed(_));
         self.tell_owner(message.content, news);
         if over {
-            if let Some(ended) = self.contents.remove(message.content) {
-                self.succeed(&group, ended.feed.id());
+            if let Some(feed) = self.contents.remove(message.content).and_then(|c| c.feed().cloned()) {
+                self.succeed(&group, feed.id());
             }
             self.reconcile();
         }
@@ -156,15 +157,53 @@ impl Handler<FeedNews> for Coordinator {
 }
 
 impl Coordinator {
-    fn prepare(&mut self, speaker: &SpeakerId, id: PlayerId, source: PlayerSource, asked: HubTime) {
-        let media: Media = match source {
-            PlayerSource::Media(media) => media,
-            _ => return self.tell_speaker(speaker, Tell::player(id, PlayerNews::Unattached)),
-        };
+    fn prepare(
+        &mut self,
+        speaker: &SpeakerId,
+        id: PlayerId,
+        (source, attachment): (PlayerSource, Option<ByteReader>),
+        asked: HubTime,
+    ) {
         let Some(group) = self.house.group_of(speaker).map(|g| g.id.clone()) else { return };
-        let parts = self.parts.clone();
+        let attached = matches!(source, PlayerSource::Attachment { .. });
+        let Some(origin) = self.origin(source, attachment) else {
+            let news = if attached {
+                PlayerNews::Unattached
+            } else {
+                let message = "there is nothing behind this input now".into();
+                PlayerNews::Failed(MediaError { kind: MediaErrorKind::InternalDeviceError, message })
+            };
+            return self.tell_speaker(speaker, Tell::player(id, news));
+        };
         let owner = Owner::Device(speaker.clone(), id);
-        self.contents.open(&parts.renderer, &parts.metrics, media, group, owner, asked);
+        self.contents.open(&self.parts, origin, group, owner, asked);
+    }
+
+    fn pause(&mut self, content: u64) {
+        let Some(c) = self.contents.get_mut(content) else { return };
+        match &c.heard {
+            Heard::Feed(feed) => feed.pause(),
+            Heard::Mirror(_) => {
+                c.state = State::Paused;
+                self.tell_owner(content, PlayerNews::Paused { offset: Duration::ZERO });
+                self.reconcile();
+            }
+        }
+    }
+
+    fn resume(&mut self, content: u64) {
+        let now = self.parts.now();
+        let Some(group) = self.contents.get_mut(content).map(|c| c.group.clone()) else { return };
+        let lead = self.lead_of(&group);
+        let Some(c) = self.contents.get_mut(content) else { return };
+        match &c.heard {
+            Heard::Feed(feed) => feed.resume(lead),
+            Heard::Mirror(_) => {
+                c.state = State::Playing;
+                self.tell_owner(content, PlayerNews::Resumed { at: now });
+                self.reconcile();
+            }
+        }
     }
 
     /// Lets a content be heard: at once, or gaplessly after its predecessor. The later Play wins: whatever another
@@ -186,11 +225,13 @@ impl Coordinator {
         }
         self.trouble.remove(&group);
         self.end_all(&group, Some(&owner), Signal::ContentTaken);
-        if let Some(before) = predecessor.and_then(|p| self.contents.get_mut(p)).map(|c| c.feed.clone()) {
-            if let Some(c) = self.contents.get_mut(content) {
-                before.then(&c.feed);
-                c.state = State::Next;
-            }
+        let before = predecessor.and_then(|p| self.contents.get_mut(p)).and_then(|c| c.feed().cloned());
+        if let Some(before) = before
+            && let Some(c) = self.contents.get_mut(content)
+            && let Heard::Feed(feed) = &c.heard
+        {
+            before.then(feed);
+            c.state = State::Next;
             return;
         }
         if let Some(c) = self.contents.get_mut(content) {
@@ -199,8 +240,14 @@ impl Coordinator {
         }
         self.reconcile();
         let lead = self.lead_of(&group);
-        if let Some(c) = self.contents.get_mut(content) {
-            c.feed.start(lead);
+        let Some(c) = self.contents.get_mut(content) else { return };
+        match &c.heard {
+            Heard::Feed(feed) => feed.start(lead),
+            Heard::Mirror(_) => {
+                c.state = State::Playing;
+                let at = self.parts.now();
+                self.tell_owner(content, PlayerNews::Started { at });
+            }
         }
     }
 
@@ -249,8 +296,8 @@ impl Coordinator {
 
     /// Stops a content and forgets it.
     fn end(&mut self, content: u64) {
-        if let Some(ended) = self.contents.remove(content) {
-            ended.feed.stop();
+        if let Some(feed) = self.contents.remove(content).and_then(|c| c.feed().cloned()) {
+            feed.stop();
         }
     }
 
@@ -261,7 +308,7 @@ impl Coordinator {
         if next.state == State::Next {
             next.state = State::Preparing;
         }
-        let feed = next.feed.clone();
+        let Some(feed) = next.feed().cloned() else { return };
         for listener in self.listeners.values_mut().filter(|l| l.hears == Some(ended)) {
             if post::tell(&listener.listen, Listen::Follow(feed.clone()), &self.parts.metrics).is_ok() {
                 listener.hears = Some(feed.id());
@@ -290,18 +337,22 @@ impl Coordinator {
 
     /// Somebody who listened to a group's content when the group still was.
     fn listener_of(&self, group: &GroupId) -> Option<SpeakerId> {
-        let feed = self.contents.feed_of(group)?.id();
+        let feed = self.feed_of(group)?.id();
         self.listeners.iter().find(|(_, l)| l.hears == Some(feed)).map(|(s, _)| s.clone())
     }
 
     /// Tells every speaker what to listen to, where that changed. The one place that attaches and detaches.
     pub(super) fn reconcile(&mut self) {
-        for (speaker, listener) in &mut self.listeners {
-            let feed = self.house.group_of(speaker).and_then(|g| self.contents.feed_of(&g.id));
-            let id = feed.as_ref().map(antiphon_render::Feed::id);
-            if listener.hears == id {
-                continue;
+        let mut changes = Vec::new();
+        for (speaker, listener) in &self.listeners {
+            let feed = self.house.group_of(speaker).and_then(|g| self.feed_of(&g.id));
+            if listener.hears != feed.as_ref().map(Feed::id) {
+                changes.push((speaker.clone(), feed));
             }
+        }
+        for (speaker, feed) in changes {
+            let Some(listener) = self.listeners.get_mut(&speaker) else { continue };
+            let id = feed.as_ref().map(Feed::id);
             let order = feed.map_or(Listen::Nothing, Listen::To);
             if post::tell(&listener.listen, order, &self.parts.metrics).is_ok() {
                 listener.hears = id;
@@ -317,11 +368,12 @@ impl Coordinator {
 
     fn tell_owner(&mut self, content: u64, news: PlayerNews) {
         if let Some(Owner::Device(speaker, id)) = self.contents.get_mut(content).map(|c| c.owner.clone()) {
+            self.estates.told(&speaker, id, &news);
             self.tell_speaker(&speaker, Tell::player(id, news));
         }
     }
 
-    fn tell_speaker(&mut self, speaker: &SpeakerId, news: Tell) {
+    pub(super) fn tell_speaker(&mut self, speaker: &SpeakerId, news: Tell) {
         if let Some(listener) = self.listeners.get(speaker)
             && post::tell(&listener.tell, news, &self.parts.metrics).is_err()
         {

@@ -100,6 +100,7 @@ impl Hub {
             orders: c.clone().recipient(),
             publish: c.clone().recipient(),
             heard: c.clone().recipient(),
+            distress: c.clone().recipient(),
         }
     }
 
@@ -109,6 +110,7 @@ impl Hub {
             recall: self.archive.clone().recipient(),
             secret: self.archive.clone().recipient(),
             device: self.archive.clone().recipient(),
+            account: self.archive.clone().recipient(),
         };
         let finder = self.finder.clone().recipient();
         Some(

@@ -2,18 +2,54 @@
 
 use actix::prelude::*;
 use antiphon_avs::device::DeviceInput;
-use antiphon_avs::message::CaptureId;
-use antiphon_avs::signal::Signal;
+use antiphon_avs::signal::{Signal, Wish};
 use antiphon_domain::house::HouseError;
+use antiphon_link::LoginError;
+use tokio::sync::oneshot;
+use tracing::{info, warn};
 
 use super::Speaker;
-use crate::messages::{Authorize, BeginAuthorization, EndAccount, Hear, StartLogin, TellSpeaker};
+use super::link::shared;
+use crate::messages::{Authorize, BeginAuthorization, EndAccount, EraseAccount, StartLogin, TellSpeaker};
 use crate::requests::AuthorizationRequest;
 
 impl Speaker {
     fn no_link(&self) -> HouseError {
         let why = self.settings.link.as_ref().err().cloned();
         HouseError::NotNow(why.unwrap_or_else(|| "it has no link".into()))
+    }
+
+    pub(super) fn redeclare(&self) {
+        let Some(link) = &self.link else { return };
+        if let Err(e) = link.redeclare(shared(self.device.capabilities())) {
+            warn!(speaker = %self.id, error = %e, "its capabilities could not be told again");
+        }
+    }
+
+    /// Gives the account up; the link says when it is gone.
+    pub(super) fn log_out(&mut self, ctx: &mut Context<Self>) {
+        let asked = self.link.as_ref().is_some_and(|link| link.logout().is_ok());
+        if !asked {
+            // Nobody will say that it is gone: at the next turn it is.
+            ctx.run_later(std::time::Duration::ZERO, |speaker, ctx| speaker.account_gone(ctx));
+        }
+    }
+
+    /// The tokens are gone: so is all that belonged to the account.
+    pub(super) fn account_gone(&mut self, ctx: &mut Context<Self>) {
+        info!(speaker = %self.id, "the account is gone; erasing what belonged to it");
+        self.drive(DeviceInput::LoggedOut, ctx);
+        self.assets.erase();
+        let erased = self.archive.account.send(EraseAccount(self.id.clone()));
+        let told = erased.into_actor(self).map(|erased, speaker, _| {
+            let erased = erased.unwrap_or(false);
+            for waiting in speaker.leaving.drain(..) {
+                // Whoever asked may have gone meanwhile.
+                let _ = waiting.send(erased);
+            }
+        });
+        ctx.spawn(told);
+        self.publish();
     }
 }
 
@@ -22,36 +58,59 @@ impl Handler<StartLogin> for Speaker {
 
     fn handle(&mut self, _: StartLogin, _: &mut Self::Context) -> Self::Result {
         match &self.link {
-            Some(_) if self.view.link.state == "connected" => {
-                Err(HouseError::NotNow("it is linked already".into()))
-            }
             Some(link) => link.login().map_err(|_| HouseError::NotNow("its link is busy; try again".into())),
             None => Err(self.no_link()),
         }
     }
 }
 
-impl Handler<BeginAuthorization> for Speaker {
-    type Result = Result<AuthorizationRequest, HouseError>;
+/// What to tell a person of a log-in that failed.
+fn login_error(e: LoginError) -> HouseError {
+    HouseError::NotNow(e.to_string())
+}
 
-    fn handle(&mut self, _: BeginAuthorization, _: &mut Self::Context) -> Self::Result {
-        Err(HouseError::NotNow("this hub logs in by a code only; use `antiphon link`".into()))
+impl Handler<BeginAuthorization> for Speaker {
+    type Result = ResponseFuture<Result<AuthorizationRequest, HouseError>>;
+
+    fn handle(&mut self, message: BeginAuthorization, _: &mut Self::Context) -> Self::Result {
+        let Some(link) = &self.link else {
+            let why = self.no_link();
+            return Box::pin(async move { Err(why) });
+        };
+        let begun = link.begin_authorization(message.kind, message.redirect_uri);
+        Box::pin(async move { begun.await.map_err(login_error) })
     }
 }
 
 impl Handler<Authorize> for Speaker {
-    type Result = Result<(), HouseError>;
+    type Result = ResponseFuture<Result<(), HouseError>>;
 
-    fn handle(&mut self, _: Authorize, _: &mut Self::Context) -> Self::Result {
-        Err(HouseError::NotNow("this hub logs in by a code only; use `antiphon link`".into()))
+    fn handle(&mut self, message: Authorize, _: &mut Self::Context) -> Self::Result {
+        let Some(link) = &self.link else {
+            let why = self.no_link();
+            return Box::pin(async move { Err(why) });
+        };
+        let proved = link.authorize(message.answer);
+        Box::pin(async move { proved.await.map_err(login_error) })
     }
 }
 
 impl Handler<EndAccount> for Speaker {
-    type Result = Result<(), HouseError>;
+    type Result = ResponseFuture<Result<(), HouseError>>;
 
-    fn handle(&mut self, _: EndAccount, _: &mut Self::Context) -> Self::Result {
-        Err(HouseError::NotNow("this hub cannot log out yet".into()))
+    fn handle(&mut self, _: EndAccount, ctx: &mut Self::Context) -> Self::Result {
+        let (gone, answer) = oneshot::channel();
+        self.leaving.push(gone);
+        self.log_out(ctx);
+        Box::pin(async move {
+            match answer.await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(HouseError::NotNow(
+                    "it is logged out but not all could be erased from disk; look at the hub's log".into(),
+                )),
+                Err(_) => Err(HouseError::NotNow("the speaker was restarted meanwhile; try again".into())),
+            }
+        })
     }
 }
 
@@ -59,16 +118,11 @@ impl Handler<TellSpeaker> for Speaker {
     type Result = Result<(), HouseError>;
 
     fn handle(&mut self, message: TellSpeaker, ctx: &mut Self::Context) -> Self::Result {
+        if message.wish == Wish::StopAlert {
+            self.stop_foreign(ctx);
+        }
         self.drive(DeviceInput::Signal(Signal::UserActivity), ctx);
         self.drive(DeviceInput::Signal(Signal::Wish(message.wish)), ctx);
         Ok(())
-    }
-}
-
-impl Handler<Hear> for Speaker {
-    type Result = Result<CaptureId, HouseError>;
-
-    fn handle(&mut self, _: Hear, _: &mut Self::Context) -> Self::Result {
-        Err(HouseError::NotNow("this hub cannot listen yet".into()))
     }
 }

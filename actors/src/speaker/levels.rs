@@ -8,8 +8,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use antiphon_avs::device::DeviceInput;
 use antiphon_avs::signal::Signal;
-use antiphon_domain::focus::FocusView;
-use antiphon_domain::mix::{Loudness, place};
+use antiphon_domain::mix::{InputGains, Loudness, place};
 use antiphon_domain::{HubTime, Level, Report, Volume};
 use antiphon_endpoint::Control;
 
@@ -20,6 +19,30 @@ use crate::messages::ApplyLevel;
 const RAMP: Duration = Duration::from_millis(30);
 /// The cautious climb: one volume step each.
 const CLIMB: Duration = Duration::from_millis(100);
+
+/// Content steps back this fast, and comes back this slowly.
+const DUCK: Duration = Duration::from_millis(100);
+const RETURN: Duration = Duration::from_millis(300);
+
+/// Why loudness changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Somebody asked for it.
+    Volume,
+    /// Who is in front changed.
+    Focus,
+    /// An alert or a tone begins or ends.
+    Tone,
+}
+
+/// How long the way from some gains to others is.
+fn ramp(cause: Cause, from: InputGains, to: InputGains) -> Duration {
+    match cause {
+        Cause::Volume => RAMP,
+        Cause::Focus | Cause::Tone if to.content.factor() < from.content.factor() => DUCK,
+        Cause::Focus | Cause::Tone => RETURN,
+    }
+}
 
 impl Handler<ApplyLevel> for Speaker {
     type Result = ();
@@ -34,7 +57,7 @@ impl Handler<ApplyLevel> for Speaker {
         if message.asked {
             self.playback.cautious_at = None;
         }
-        self.set_gain();
+        self.set_gain(Cause::Volume, ctx);
         let set = self.parts.now();
         // The event can wait a turn of the actors' thread: first every member of the group is as loud as it should be.
         // One future reports all that waits: several would not keep their order.
@@ -67,32 +90,63 @@ impl Speaker {
         }
     }
 
-    /// Puts the level, or the cautious part of it, where it is heard.
-    pub(super) fn set_gain(&mut self) {
+    /// Puts everything that is heard here at its loudness; `cause` says how gently. What is to change with a tone that
+    /// is not due yet is settled for that very moment.
+    pub(super) fn set_gain(&mut self, cause: Cause, ctx: &mut Context<Self>) {
+        let now = self.parts.now();
+        let tone = self.voices.tone_from();
+        let sounds = tone.is_some_and(|from| from <= now);
+        let here = self.loudness(sounds);
+        let later = tone.filter(|from| *from > now).map(|from| (from, self.loudness(true)));
         let Some(session) = &mut self.playback.session else { return };
-        let cautious = self.playback.cautious_at.unwrap_or(Volume::MAX);
-        let level = Level { volume: self.level.volume.min(cautious), muted: self.level.muted };
-        let placement = place(&Loudness {
-            level,
-            alerts: Volume::SAFE,
-            ceiling: self.settings.ceiling,
-            focus: FocusView::default(),
-            tone: false,
-            receiver_has_volume: session.caps.own_volume,
-        });
-        if let Some(level) = placement.receiver {
+        let has = session.caps.own_volume;
+        let placement = place(&Loudness { receiver_has_volume: has, ..here });
+        if let Some(level) = placement.receiver
+            && (session.told != Some(level) || cause == Cause::Volume)
+        {
+            session.told = Some(level);
             session.output.control(Control::Level(level));
         }
-        // Where the receiver has the volume, the mixer's gain stays: the render thread need not hear of it again.
-        if session.mixer_gain.replace(placement.inputs.content) != Some(placement.inputs.content) {
-            session.output.set_mixer_gain(placement.inputs.content, RAMP);
+        let planned = later
+            .map(|(from, loudness)| (from, place(&Loudness { receiver_has_volume: has, ..loudness }).inputs));
+        let wished = (placement.inputs, planned);
+        // Where the receiver has the volume, the mixer's gains stay: the render thread need not hear of it again.
+        if session.gains != Some(wished) {
+            let before = session.gains.map_or(wished.0, |(inputs, _)| inputs);
+            session.gains = Some(wished);
+            session.output.set_gains(wished.0, ramp(cause, before, wished.0), None);
+            if let Some((from, inputs)) = planned {
+                session.output.set_gains(inputs, ramp(Cause::Tone, wished.0, inputs), Some(from));
+            }
+        }
+        if let Some((from, _)) = planned {
+            // The receiver is turned up when the tone falls due, not before.
+            let turn = ctx.run_later(from.since(now), |speaker, ctx| {
+                speaker.playback.turn = None;
+                speaker.set_gain(Cause::Tone, ctx);
+            });
+            if let Some(old) = self.playback.turn.replace(turn) {
+                ctx.cancel_future(old);
+            }
+        }
+    }
+
+    fn loudness(&self, tone: bool) -> Loudness {
+        let cautious = self.playback.cautious_at.unwrap_or(Volume::MAX);
+        Loudness {
+            level: Level { volume: self.level.volume.min(cautious), muted: self.level.muted },
+            alerts: self.voices.alerts,
+            ceiling: self.settings.ceiling,
+            focus: self.voices.focus,
+            tone,
+            receiver_has_volume: false,
         }
     }
 
     /// A first sound is coming: begin at a safe level and climb to the wished one.
     pub(super) fn be_cautious(&mut self, ctx: &mut Context<Self>) {
         self.playback.cautious_at = Some(Volume::SAFE);
-        self.set_gain();
+        self.set_gain(Cause::Volume, ctx);
         self.climb_on(ctx);
     }
 
@@ -110,9 +164,9 @@ impl Speaker {
             return;
         }
         // The climb waits for sound: what nobody hears needs no climbing.
-        if self.view.playing {
+        if self.view.playing || self.voices.is_heard() {
             self.playback.cautious_at = Some(Volume::nearest(f64::from(here.get()) + 1.0));
-            self.set_gain();
+            self.set_gain(Cause::Volume, ctx);
         }
         self.climb_on(ctx);
     }

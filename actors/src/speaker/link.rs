@@ -1,19 +1,27 @@
 //! A speaker's link to AVS: opens it, feeds its directives to the device machine, posts the machine's events.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use actix::prelude::*;
 use antiphon_avs::device::DeviceInput;
-use antiphon_avs::message::Event;
-use antiphon_domain::Secret;
-use antiphon_link::{LinkEvent, LinkStart, LinkState, LoginReason, Persist, Sink, WaitReason};
+use antiphon_avs::message::{Directive, Event};
+use antiphon_avs::signal::{Signal, SoundNews};
+use antiphon_domain::{HubTime, Secret};
+use antiphon_link::{
+    Chunk, EventOutcome, LinkEvent, LinkStart, LinkState, LoginReason, Persist, PostError, Sink, WaitReason,
+};
 use antiphon_store::secret_name;
 use tracing::{debug, info, warn};
 
 use super::Speaker;
-use crate::messages::{LinkNews, Remembered, SaveSecret};
+use super::attachments::Key;
+use crate::messages::{LinkWaits, Remembered, SaveSecret};
 use crate::post;
 use crate::snapshot::{LinkView, LoginCode};
+
+/// How often attachments that wait are looked after.
+const TIDY: Duration = Duration::from_secs(1);
 
 impl Speaker {
     /// Begins the link's task, where the configuration names a product.
@@ -24,23 +32,11 @@ impl Speaker {
             config,
             friendly_name: self.view.name.clone(),
             capabilities: shared(self.device.capabilities()),
+            declared: remembered.declared,
             refresh_token: remembered.refresh_token.or_else(|| self.settings.refresh_token.clone()),
             saved_gateway: remembered.gateway,
-            declared: None,
         };
-        let news = ctx.address().recipient();
-        let metrics = self.parts.metrics.clone();
-        let id = self.id.clone();
-        let sink: Sink = Arc::new(move |event| {
-            // No interface takes attachments yet; they must not push directives out of the mailbox.
-            if matches!(event, LinkEvent::Attachment { .. } | LinkEvent::AttachmentEnded { .. }) {
-                return;
-            }
-            // A speaker that has ended needs no news.
-            if post::tell(&news, LinkNews(event), &metrics) == Err(post::Refused::Full) {
-                warn!(speaker = %id, "news of the link was refused by the speaker");
-            }
-        });
+        let sink = self.link_sink(ctx);
         match antiphon_link::spawn(&self.parts.links, start, sink, self.persist()) {
             Ok(link) => self.link = Some(link),
             Err(e) => {
@@ -48,6 +44,39 @@ impl Speaker {
                 self.view.link = LinkView { state: "off", why: Some(e.to_string()), login: None };
             }
         }
+    }
+
+    /// Where the link's news goes: attachments into their pipes, the rest into the inbox.
+    fn link_sink(&self, ctx: &Context<Self>) -> Sink {
+        let wake = ctx.address().recipient();
+        let (inbox, attachments) = (self.inbox.clone(), self.attachments.clone());
+        let (metrics, clock, id) = (self.parts.metrics.clone(), self.parts.clock.clone(), self.id.clone());
+        let lost = move |what: &str| {
+            metrics.refused.with_label_values(&[what, "full"]).inc();
+            warn!(speaker = %id, what, "news of the link was lost: too much waits");
+        };
+        let metrics = self.parts.metrics.clone();
+        Arc::new(move |event| {
+            match event {
+                LinkEvent::Attachment { stream, content_id, chunk } => {
+                    if !attachments.arrived((stream, content_id), Box::new(Held(chunk)), clock.now()) {
+                        lost("Attachment");
+                    }
+                    return;
+                }
+                LinkEvent::AttachmentEnded { stream, content_id, complete } => {
+                    attachments.finished(&(stream, content_id), complete, clock.now());
+                    return;
+                }
+                event => {
+                    if !inbox.put(event) {
+                        lost("LinkEvent");
+                    }
+                }
+            }
+            // Refused, it looks by itself at its next sign of life. A speaker that has ended needs no news.
+            let _ = post::tell(&wake, LinkWaits, &metrics);
+        })
     }
 
     /// How a rotated refresh token reaches the disk before it is used.
@@ -62,9 +91,20 @@ impl Speaker {
     }
 
     pub(super) fn send(&mut self, event: Event) {
-        let Some(link) = &self.link else { return };
-        if let Err(e) = link.post(event) {
+        let Some(link) = self.link.clone() else { return };
+        let message_id = event.header.message_id.clone();
+        let posted = match event.audio {
+            None => link.post(event),
+            Some(capture) => match self.upload_of(capture) {
+                Some(audio) => link.post_with_audio(event, audio),
+                None => Err(PostError::NoAudio),
+            },
+        };
+        if let Err(e) = posted {
             warn!(speaker = %self.id, error = %e, "an event could not be queued");
+            // Its machine must not wait for an answer.
+            let outcome = EventOutcome::QueueFull;
+            self.echoes.push_back(Signal::Outcome { message_id, outcome });
         }
     }
 
@@ -90,7 +130,7 @@ impl Speaker {
 }
 
 /// The capabilities, held once for all speakers that have the same: they are most of what an idle machine holds.
-fn shared(capabilities: Vec<serde_json::Value>) -> Arc<Vec<serde_json::Value>> {
+pub(super) fn shared(capabilities: Vec<serde_json::Value>) -> Arc<Vec<serde_json::Value>> {
     static FIRST: OnceLock<Arc<Vec<serde_json::Value>>> = OnceLock::new();
     let first = FIRST.get_or_init(|| Arc::new(capabilities.clone()));
     if **first == capabilities { first.clone() } else { Arc::new(capabilities) }
@@ -124,11 +164,33 @@ fn wait_reason(why: WaitReason) -> String {
     }
 }
 
-impl Handler<LinkNews> for Speaker {
+/// A chunk in a pipe: the peer may send on when it is dropped.
+struct Held(Chunk);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Handler<LinkWaits> for Speaker {
     type Result = ();
 
-    fn handle(&mut self, message: LinkNews, ctx: &mut Self::Context) {
-        match message.0 {
+    fn handle(&mut self, _: LinkWaits, ctx: &mut Self::Context) {
+        self.read_inbox(ctx);
+    }
+}
+
+impl Speaker {
+    /// Takes in all news of the link that waits.
+    pub(super) fn read_inbox(&mut self, ctx: &mut Context<Self>) {
+        while let Some(event) = self.inbox.take() {
+            self.link_event(event, ctx);
+        }
+    }
+
+    fn link_event(&mut self, event: LinkEvent, ctx: &mut Context<Self>) {
+        match event {
             LinkEvent::State(state) => self.link_state(&state, ctx),
             LinkEvent::WantSynchronizeState => {
                 let event = self.device.synchronize_state(self.parts.moment());
@@ -138,34 +200,25 @@ impl Handler<LinkNews> for Speaker {
                     warn!(speaker = %self.id, error = %e, "the state could not be synchronised");
                 }
             }
-            LinkEvent::Directive { directive, received } => {
-                self.received = Some(received);
-                let before = self.device.counts();
-                self.drive(DeviceInput::Directive(directive), ctx);
-                let after = self.device.counts();
-                let outcome = if after.refused > before.refused {
-                    "refused"
-                } else if after.stale > before.stale {
-                    "stale"
-                } else {
-                    "handled"
-                };
-                self.parts.metrics.directives.with_label_values(&[self.id.as_str(), outcome]).inc();
-                self.received = None;
-            }
+            LinkEvent::Directive { directive, received } => self.directive(directive, received, ctx),
             LinkEvent::Unparsable { raw, description } => {
                 self.parts.metrics.directives.with_label_values(&[self.id.as_str(), "refused"]).inc();
                 self.drive(DeviceInput::Unparsable { raw, why: description }, ctx);
             }
-            LinkEvent::GatewayChanged(gateway) => {
-                let save = SaveSecret {
-                    speaker: self.id.clone(),
-                    name: secret_name::GATEWAY,
-                    secret: Secret::new(gateway),
-                };
-                // Counted when refused; AVS says it again on the next connection.
-                let _ = post::tell(&self.archive.secret, save, &self.parts.metrics);
+            LinkEvent::StreamEnded(stream) => {
+                for key in self.attachments.stream_ended(stream) {
+                    self.unattached(&key, ctx);
+                }
             }
+            LinkEvent::EventOutcome { message_id, namespace, name, outcome } => {
+                debug!(speaker = %self.id, %namespace, %name, ?outcome, "event");
+                self.drive(DeviceInput::Signal(Signal::Outcome { message_id, outcome }), ctx);
+            }
+            LinkEvent::Answered { message_id } => {
+                self.drive(DeviceInput::Signal(Signal::Answered { message_id }), ctx);
+            }
+            LinkEvent::GatewayChanged(gateway) => self.keep_secret(secret_name::GATEWAY, gateway),
+            LinkEvent::Declared(declared) => self.keep_secret(secret_name::DECLARED, declared),
             LinkEvent::LoginCode { verification_uri, user_code, .. } => {
                 info!(speaker = %self.id, uri = verification_uri, "a code waits to be entered");
                 self.view.link.login = Some(LoginCode { verification_uri, user_code });
@@ -175,10 +228,62 @@ impl Handler<LinkNews> for Speaker {
                 self.view.link.login = None;
                 self.publish();
             }
-            LinkEvent::EventOutcome { namespace, name, outcome, .. } => {
-                debug!(speaker = %self.id, %namespace, %name, ?outcome, "event");
+            LinkEvent::LoginFailed { why } => {
+                self.view.link.login = None;
+                self.view.link.why = Some(login_reason(&why));
+                self.publish();
             }
+            LinkEvent::LoggedOut => self.account_gone(ctx),
             _ => {}
         }
+    }
+
+    fn directive(&mut self, directive: Directive, received: HubTime, ctx: &mut Context<Self>) {
+        self.received = Some(received);
+        let before = self.device.counts();
+        self.drive(DeviceInput::Directive(directive), ctx);
+        let after = self.device.counts();
+        let outcome = if after.refused > before.refused {
+            "refused"
+        } else if after.stale > before.stale {
+            "stale"
+        } else {
+            "handled"
+        };
+        self.parts.metrics.directives.with_label_values(&[self.id.as_str(), outcome]).inc();
+        self.received = None;
+    }
+
+    fn keep_secret(&self, name: &'static str, value: String) {
+        let save = SaveSecret { speaker: self.id.clone(), name, secret: Secret::new(value) };
+        // Counted when refused; AVS says it again on the next connection.
+        let _ = post::tell(&self.archive.secret, save, &self.parts.metrics);
+    }
+
+    /// An attachment that was claimed never came.
+    fn unattached(&mut self, key: &Key, ctx: &mut Context<Self>) {
+        if let Some(id) = self.voices.claimant(key)
+            && self.voices.forget(id)
+        {
+            self.drive(DeviceInput::Signal(Signal::Sound(id, SoundNews::Unattached)), ctx);
+        }
+        // A player's stream hears it from its feed: the pipe ended before its first byte.
+    }
+
+    /// Looks after attachments that wait, while any do.
+    pub(super) fn tidy_attachments(&mut self, ctx: &mut Context<Self>) {
+        if self.tidying {
+            return;
+        }
+        self.tidying = true;
+        ctx.run_later(TIDY, |speaker, ctx| {
+            speaker.tidying = false;
+            for key in speaker.attachments.tidy(speaker.parts.now()) {
+                speaker.unattached(&key, ctx);
+            }
+            if !speaker.attachments.is_empty() {
+                speaker.tidy_attachments(ctx);
+            }
+        });
     }
 }

@@ -1,12 +1,21 @@
 //! A speaker: one AVS device with its own connection, one mixer output and one endpoint.
 //!
-//! The shell around [`Device`]: `link` carries directives in and events out, `levels` puts loudness where it is
-//! heard, `playback` opens the endpoint and attaches it to what its group hears, `wake` is the one timer.
+//! The shell around [`Device`]: `link` carries directives in (`inbox`, `attachments`) and events out, `levels` puts
+//! loudness where it is heard, `playback` opens the endpoint and attaches it to what its group hears, `sounds` plays what
+//! is heard here alone and `ring` sees that alerts are, `speech` listens, `assets` and `storage` keep, `account` comes
+//! and goes, `wake` is the one timer.
 
 mod account;
+mod assets;
+mod attachments;
+mod effects;
+mod inbox;
 mod levels;
 mod link;
 mod playback;
+mod ring;
+mod sounds;
+mod speech;
 mod storage;
 mod wake;
 
@@ -15,14 +24,13 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
-use antiphon_avs::effect::Effect;
 use antiphon_avs::picture::Picture;
 use antiphon_avs::signal::Signal;
-use antiphon_domain::group::Target;
-use antiphon_domain::{HubTime, Level, SpeakerId, Volume};
+use antiphon_domain::{HubTime, Lead, Level, SpeakerId, Volume};
 use antiphon_endpoint::{Descriptor, Kind};
-use antiphon_link::LinkHandle;
-use tracing::{debug, warn};
+use antiphon_link::{LinkHandle, Stack};
+use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::messages::*;
 use crate::parts::{Parts, SpeakerSettings};
@@ -33,6 +41,8 @@ use playback::Playback;
 /// Reverse-DNS name and version that AudioPlayer's fingerprint and SoftwareInfo carry.
 const PACKAGE: &str = "io.antiphon.hub";
 const FIRMWARE: u32 = 1;
+/// News kept for a device machine that is still being remembered.
+const EARLY: usize = 256;
 
 /// The actor.
 pub struct Speaker {
@@ -45,16 +55,57 @@ pub struct Speaker {
     archive: ArchiveRoads,
     finder: Recipient<SessionLost>,
     device: Device,
+    /// The archive's answer is here: the device machine is the real one.
+    begun: bool,
+    /// News that came before.
+    early: Vec<Signal>,
     link: Option<LinkHandle>,
     level: Level,
     version: u64,
     /// Levels in force, with the moment they were set, that Alexa and the surfaces are not told of yet.
     unreported: VecDeque<(ApplyLevel, HubTime)>,
     playback: Playback,
+    inbox: inbox::Inbox,
+    attachments: attachments::Attachments,
+    /// Attachments that wait are being looked after.
+    tidying: bool,
+    voices: sounds::Voices,
+    ringing: ring::Ringing,
+    ears: speech::Ears,
+    assets: assets::Assets,
+    /// News for the machine that an effect brought at once: told when all effects are carried out.
+    echoes: VecDeque<Signal>,
+    /// Who waits for the account to be gone.
+    leaving: Vec<oneshot::Sender<bool>>,
     /// When the directive being handled was received.
     received: Option<HubTime>,
     wake: wake::Wake,
     view: SpeakerView,
+}
+
+/// What the device machine of this speaker needs to know from the beginning.
+fn device_config(
+    parts: &Parts,
+    settings: &SpeakerSettings,
+    lead: Lead,
+    level: Level,
+    stored: BTreeMap<String, serde_json::Value>,
+) -> DeviceConfig {
+    let adapter = parts.bluetooth.as_ref().filter(|_| settings.bluetooth);
+    DeviceConfig {
+        level,
+        firmware_version: FIRMWARE,
+        package: PACKAGE.into(),
+        lead: lead.0,
+        inputs: parts.inputs.iter().map(|i| (i.name.clone(), i.friendly_names.clone())).collect(),
+        microphone: settings.microphone.is_some(),
+        bluetooth: adapter.is_some_and(|adapter| adapter.is_present()),
+        legacy: settings.link.as_ref().is_ok_and(|link| link.stack == Stack::Legacy),
+        ducking: parts.ducking,
+        locales: parts.locales.clone(),
+        stored,
+        ..DeviceConfig::default()
+    }
 }
 
 /// The roads to the archive that a speaker uses.
@@ -66,6 +117,8 @@ pub struct ArchiveRoads {
     pub secret: Recipient<SaveSecret>,
     /// Device state to keep.
     pub device: Recipient<SaveDevice>,
+    /// An account to erase.
+    pub account: Recipient<EraseAccount>,
 }
 
 impl Speaker {
@@ -102,7 +155,9 @@ impl Speaker {
             rung_by: None,
             unheard: false,
         };
-        let device = Device::new(DeviceConfig { level, ..Self::device_config(BTreeMap::new()) });
+        let lead = kind.caps(&descriptor).lead;
+        let device = Device::new(device_config(&parts, &settings, lead, level, BTreeMap::new()));
+        let assets = assets::Assets::new(&parts.assets, &id);
         Self {
             playback: Playback::new(present),
             parts,
@@ -114,22 +169,24 @@ impl Speaker {
             archive,
             finder,
             device,
+            begun: false,
+            early: Vec::new(),
             link: None,
             level,
             version: 0,
             unreported: VecDeque::new(),
+            inbox: inbox::Inbox::default(),
+            attachments: attachments::Attachments::default(),
+            tidying: false,
+            voices: sounds::Voices::default(),
+            ringing: ring::Ringing::default(),
+            ears: speech::Ears::default(),
+            assets,
+            echoes: VecDeque::new(),
+            leaving: Vec::new(),
             received: None,
             wake: wake::Wake::default(),
             view,
-        }
-    }
-
-    fn device_config(stored: BTreeMap<String, serde_json::Value>) -> DeviceConfig {
-        DeviceConfig {
-            firmware_version: FIRMWARE,
-            package: PACKAGE.into(),
-            stored,
-            ..DeviceConfig::default()
         }
     }
 
@@ -142,43 +199,10 @@ impl Speaker {
             apply: ctx.address().recipient(),
             listen: ctx.address().recipient(),
             tell: ctx.address().recipient(),
+            ring: ctx.address().recipient(),
         };
         if post::tell(&self.roads.enlist, enlist, &self.parts.metrics).is_err() {
             warn!(speaker = %self.id, "the coordinator did not take the introduction");
-        }
-    }
-
-    /// Runs the device machine on an input and carries its effects out.
-    fn drive(&mut self, input: DeviceInput, ctx: &mut Context<Self>) {
-        self.device.handle_input(input, self.parts.moment());
-        while let Some(effect) = self.device.poll_output() {
-            self.perform(effect, ctx);
-        }
-        self.arm(ctx);
-    }
-
-    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
-        match effect {
-            Effect::Send(event) => self.send(event),
-            Effect::ChangeLevel(command) => {
-                let change = ChangeLevel {
-                    target: Target::SpeakerInGroup(self.id.clone()),
-                    command,
-                    by_directive: true,
-                    received: self.received,
-                };
-                if post::tell(&self.roads.levels, change, &self.parts.metrics).is_err() {
-                    warn!(speaker = %self.id, "a volume directive was refused by the coordinator");
-                }
-            }
-            Effect::Player(command) => {
-                let order = PlayerOrder { speaker: self.id.clone(), command, received: self.received };
-                if post::tell(&self.roads.orders, order, &self.parts.metrics).is_err() {
-                    warn!(speaker = %self.id, "a player order was refused by the coordinator");
-                }
-            }
-            Effect::Store { key, value, receipt } => self.store(key, value, receipt, ctx),
-            other => debug!(speaker = %self.id, effect = ?other, "nothing here takes this effect yet"),
         }
     }
 
@@ -228,10 +252,18 @@ impl Actor for Speaker {
 impl Speaker {
     /// What the archive remembers is here: the device machine and the link can begin.
     fn begin(&mut self, remembered: Remembered, ctx: &mut Context<Self>) {
-        let config = DeviceConfig { level: self.level, ..Self::device_config(remembered.stored.clone()) };
-        self.device = Device::new(config);
-        self.arm(ctx);
+        let lead = self.kind.caps(&self.descriptor).lead;
+        let stored = remembered.stored.clone();
+        self.device = Device::new(device_config(&self.parts, &self.settings, lead, self.level, stored));
+        self.begun = true;
+        self.meet_adapter(ctx);
+        self.voices.equalizer = self.device.picture(self.parts.moment()).equalizer;
+        // It tells of its alerts' volume and files at once.
+        self.drive(DeviceInput::Timeout, ctx);
         self.open_link(remembered, ctx);
+        for signal in std::mem::take(&mut self.early) {
+            self.drive(DeviceInput::Signal(signal), ctx);
+        }
         self.publish();
     }
 }
@@ -240,6 +272,13 @@ impl Handler<Tell> for Speaker {
     type Result = ();
 
     fn handle(&mut self, message: Tell, ctx: &mut Self::Context) {
+        if !self.begun {
+            // The machine that is here now will be replaced by the one that remembers.
+            if self.early.len() < EARLY {
+                self.early.push(message.0);
+            }
+            return;
+        }
         self.drive(DeviceInput::Signal(message.0), ctx);
     }
 }
@@ -262,7 +301,10 @@ impl Handler<Meet> for Speaker {
 impl Handler<Heartbeat> for Speaker {
     type Result = ();
 
-    fn handle(&mut self, _: Heartbeat, _: &mut Self::Context) {}
+    fn handle(&mut self, _: Heartbeat, ctx: &mut Self::Context) {
+        // In case the mailbox had no room to say that something waits.
+        self.read_inbox(ctx);
+    }
 }
 
 impl Handler<Close> for Speaker {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
-use antiphon_domain::{Gain, HubTime, Volume};
+use antiphon_domain::mix::InputGains;
+use antiphon_domain::{HubTime, Level, Volume};
 use antiphon_endpoint::{Caps, EndpointEvent, LostReason};
 use antiphon_render::{Feed, Output, OutputEvent};
 use tracing::{info, warn};
 
 use super::Speaker;
+use super::levels::Cause;
 use crate::messages::{EndpointNews, Heard, Listen, OutputNews, SessionLost, Whereabouts};
 use crate::post;
 use crate::snapshot::EndpointView;
@@ -29,6 +31,8 @@ pub(super) struct Playback {
     pub(super) cautious_at: Option<Volume>,
     /// The next step of the climb from there.
     pub(super) climb: Option<SpawnHandle>,
+    /// The moment at which a tone falls due.
+    pub(super) turn: Option<SpawnHandle>,
     wanted: Option<Feed>,
     /// Whether the next sound is the first since start-up or a loss.
     first_sound: bool,
@@ -46,9 +50,11 @@ pub(super) struct Session {
     number: u64,
     pub(super) output: Output,
     pub(super) caps: Caps,
-    /// The mixer's gain as last set.
-    pub(super) mixer_gain: Option<Gain>,
-    ready: bool,
+    /// The mixer's gains as last set: from then on, and from the beginning of a tone on.
+    pub(super) gains: Option<(InputGains, Option<(HubTime, InputGains)>)>,
+    /// The level the receiver was told last.
+    pub(super) told: Option<Level>,
+    pub(super) ready: bool,
 }
 
 impl Playback {
@@ -57,6 +63,7 @@ impl Playback {
             session: None,
             cautious_at: None,
             climb: None,
+            turn: None,
             wanted: None,
             first_sound: true,
             present,
@@ -71,9 +78,33 @@ impl Playback {
 }
 
 impl Speaker {
+    /// Whether there is anything to hear.
+    fn is_needed(&self) -> bool {
+        self.playback.wanted.is_some() || !self.voices.is_empty()
+    }
+
+    /// Opens or keeps the session while there is anything to hear, and lets it go a while after that.
+    pub(super) fn settle_session(&mut self, ctx: &mut Context<Self>) {
+        if self.is_needed() {
+            if let Some(idle) = self.playback.idle.take() {
+                ctx.cancel_future(idle);
+            }
+            if self.playback.retry.is_none() {
+                self.open_session(ctx);
+            }
+            return;
+        }
+        if self.playback.session.is_some() && self.playback.idle.is_none() {
+            self.playback.idle = Some(ctx.run_later(IDLE, |speaker, ctx| {
+                speaker.playback.idle = None;
+                speaker.close_session(ctx);
+            }));
+        }
+    }
+
     /// Opens a session when something is to be heard and none is open.
     fn open_session(&mut self, ctx: &mut Context<Self>) {
-        if self.playback.session.is_some() || self.playback.wanted.is_none() {
+        if self.playback.session.is_some() || !self.is_needed() {
             return;
         }
         if let Some(retry) = self.playback.retry.take() {
@@ -95,12 +126,14 @@ impl Speaker {
         let endpoint = self.kind.open(&self.descriptor, self.parts.clock.clone(), endpoint_sink);
         let caps = endpoint.caps();
         let output = self.parts.renderer.open_output(self.id.clone(), endpoint, output_sink);
-        self.playback.session = Some(Session { number, output, caps, mixer_gain: None, ready: false });
+        output.set_equalizer(self.voices.equalizer.gains());
+        let (gains, told) = (None, None);
+        self.playback.session = Some(Session { number, output, caps, gains, told, ready: false });
         if self.playback.first_sound {
             self.playback.first_sound = false;
             self.be_cautious(ctx);
         } else {
-            self.set_gain();
+            self.set_gain(Cause::Volume, ctx);
         }
         if let (Some(session), Some(feed)) = (&self.playback.session, &self.playback.wanted) {
             session.output.attach(feed);
@@ -109,8 +142,12 @@ impl Speaker {
         self.publish();
     }
 
-    fn close_session(&mut self) {
+    fn close_session(&mut self, ctx: &mut Context<Self>) {
         self.playback.session = None;
+        if let Some(turn) = self.playback.turn.take() {
+            ctx.cancel_future(turn);
+        }
+        self.output_lost(ctx);
         self.playback.cautious_at = None;
         self.view.playing = false;
         self.view.level_dbfs = None;
@@ -135,16 +172,17 @@ impl Speaker {
         // One that refuses is there; one that is gone is looked for.
         let gone = matches!(why, LostReason::Unreachable { .. } | LostReason::Disconnected(_));
         self.playback.why = Some(why);
-        self.close_session();
-        if gone && post::tell(&self.finder, SessionLost(self.id.clone()), &self.parts.metrics).is_err() {
-            warn!(speaker = %self.id, "discovery did not take the loss");
-        }
+        // Before anything of what was lost asks for an endpoint again: it waits its turn like everything else.
         let retry = ctx.run_later(wait, |speaker, ctx| {
             speaker.playback.retry = None;
             speaker.open_session(ctx);
         });
         if let Some(old) = self.playback.retry.replace(retry) {
             ctx.cancel_future(old);
+        }
+        self.close_session(ctx);
+        if gone && post::tell(&self.finder, SessionLost(self.id.clone()), &self.parts.metrics).is_err() {
+            warn!(speaker = %self.id, "discovery did not take the loss");
         }
     }
 
@@ -192,32 +230,31 @@ impl Handler<Listen> for Speaker {
 impl Speaker {
     /// Hears this from now on.
     pub(super) fn listen(&mut self, what: Listen, ctx: &mut Context<Self>) {
-        if let Some(idle) = self.playback.idle.take() {
-            ctx.cancel_future(idle);
-        }
         match what {
             Listen::To(feed) => {
                 if let Some(session) = &self.playback.session {
                     session.output.attach(&feed);
                 }
                 self.playback.wanted = Some(feed);
-                self.open_session(ctx);
+                if let Some(retry) = self.playback.retry.take() {
+                    ctx.cancel_future(retry);
+                }
+                self.settle_session(ctx);
             }
             Listen::Follow(feed) => self.playback.wanted = Some(feed),
             Listen::Nothing => {
                 self.playback.wanted = None;
-                self.playback.why = None;
-                // Nothing to hear: nothing to retry, and no trouble to show.
-                if let Some(retry) = self.playback.retry.take() {
-                    ctx.cancel_future(retry);
+                if !self.is_needed() {
+                    self.playback.why = None;
+                    // Nothing to hear: nothing to retry, and no trouble to show.
+                    if let Some(retry) = self.playback.retry.take() {
+                        ctx.cancel_future(retry);
+                    }
                 }
                 if let Some(session) = &self.playback.session {
                     session.output.detach();
                 }
-                self.playback.idle = Some(ctx.run_later(IDLE, |speaker, _| {
-                    speaker.playback.idle = None;
-                    speaker.close_session();
-                }));
+                self.settle_session(ctx);
                 self.show_endpoint();
                 self.publish();
             }
@@ -248,6 +285,7 @@ impl Handler<EndpointNews> for Speaker {
                 self.count_session("ready");
                 self.show_endpoint();
                 self.publish();
+                self.hand_over_sounds(ctx);
             }
             EndpointEvent::Meter { rms_dbfs, .. } => {
                 self.parts.metrics.meter.with_label_values(&[self.id.as_str()]).set(f64::from(rms_dbfs));
@@ -265,9 +303,12 @@ impl Handler<EndpointNews> for Speaker {
 impl Speaker {
     /// Somebody turned the knob at the device: its new balance. An echo of our own command is not a change (law 6).
     fn turned(&mut self, volume: Volume) {
-        if volume == self.level.volume || self.playback.cautious_at == Some(volume) {
+        let Some(session) = &mut self.playback.session else { return };
+        let ours = session.told.is_some_and(|told| told.volume == volume);
+        if ours || volume == self.level.volume || self.playback.cautious_at == Some(volume) {
             return;
         }
+        session.told = None;
         let change = crate::messages::ChangeLevel {
             target: antiphon_domain::group::Target::SpeakerAlone(self.id.clone()),
             command: antiphon_domain::LevelCommand::SetVolume(volume),
@@ -287,6 +328,8 @@ impl Handler<OutputNews> for Speaker {
             return;
         }
         let playing = match message.event {
+            // A voice over silence is no content.
+            OutputEvent::Playing { feed: None, .. } => return,
             OutputEvent::Playing { .. } => true,
             OutputEvent::Failed(why) => return self.lost(LostReason::Local(why), ctx),
             _ => false,
@@ -322,7 +365,10 @@ impl Handler<Whereabouts> for Speaker {
                     // It was being called at an address it has left.
                     self.playback.session = None;
                 }
-                self.open_session(ctx);
+                if let Some(retry) = self.playback.retry.take() {
+                    ctx.cancel_future(retry);
+                }
+                self.settle_session(ctx);
             }
             Whereabouts::Unreachable(since) => {
                 self.playback.present = false;

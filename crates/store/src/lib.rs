@@ -28,10 +28,12 @@ use metrics::Metrics;
 
 /// Names of the secrets the hub keeps for a speaker.
 pub mod secret_name {
-    /// The LWA refresh token as it was last rotated.
+    /// The LWA refresh token as it was last rotated; empty once the account was given up.
     pub const REFRESH_TOKEN: &str = "refresh_token";
     /// The AVS gateway the speaker was last told to use (System.SetEndpoint / VerifyGateway).
     pub const GATEWAY: &str = "gateway";
+    /// What the speaker declared to AVS last.
+    pub const DECLARED: &str = "declared";
 }
 
 /// The open database.
@@ -94,7 +96,7 @@ impl Store {
         self.batch(|b| b.save_device_value(speaker, key, value))
     }
 
-    /// Forgets every secret of a speaker and all that its device stored; the speaker stays.
+    /// Forgets every secret of a speaker and all that its device stored; the speaker stays, with an empty refresh token.
     pub fn forget_account(&mut self, id: &SpeakerId) -> Result<(), StoreError> {
         self.batch(|b| b.forget_account(id))
     }

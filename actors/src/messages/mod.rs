@@ -1,5 +1,7 @@
 //! Every message between actors, one struct each.
 
+mod voice;
+
 use actix::prelude::{Message, Recipient};
 use antiphon_avs::effect::{PlayerCommand, PlayerId};
 use antiphon_avs::message::CaptureId;
@@ -10,13 +12,14 @@ use antiphon_domain::house::{House, HouseError};
 use antiphon_domain::media::Media;
 use antiphon_domain::{GroupId, HubTime, Lead, Level, LevelCommand, Report, Secret, SpeakerId, Volume};
 use antiphon_endpoint::{Descriptor, EndpointEvent};
-use antiphon_link::LinkEvent;
-use antiphon_render::{Feed, FeedEvent, OutputEvent};
+use antiphon_render::{ByteReader, Feed, FeedEvent, OutputEvent};
 use antiphon_store::SpeakerRecord;
 use tokio::sync::oneshot;
 
-use crate::requests::{AuthorizationAnswer, AuthorizationKind, AuthorizationRequest, ListenRequest};
+use crate::requests::{AuthorizationAnswer, AuthorizationRequest, Grant, ListenRequest};
 use crate::snapshot::{Snapshot, SpeakerView};
+
+pub use voice::*;
 
 /// A sign of life, asked by the hub of each child. Silence means it is made anew.
 #[derive(Clone, Copy, Message)]
@@ -95,16 +98,20 @@ pub struct Enlist {
     pub listen: Recipient<Listen>,
     /// Where its device machine hears of its streams.
     pub tell: Recipient<Tell>,
+    /// Where it learns who rings for whom.
+    pub ring: Recipient<Ring>,
 }
 
 /// What a device machine asks of the player. From a speaker to the coordinator.
-#[derive(Clone, Message)]
+#[derive(Message)]
 #[rtype(result = "()")]
 pub struct PlayerOrder {
     /// Whose device.
     pub speaker: SpeakerId,
     /// What it asks.
     pub command: PlayerCommand,
+    /// The bytes of the attachment it names, where it names one that is there.
+    pub attachment: Option<ByteReader>,
     /// When the directive's last byte was read.
     pub received: Option<HubTime>,
 }
@@ -176,11 +183,6 @@ pub struct Look;
 #[rtype(result = "House")]
 pub struct GetHouse;
 
-/// News from a speaker's link. From its task to the speaker.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct LinkNews(pub LinkEvent);
-
 /// News from a speaker's endpoint. From its driver to the speaker.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -235,7 +237,7 @@ pub struct BeginAuthorization {
     /// Where Login with Amazon sends the person back to.
     pub redirect_uri: String,
     /// Which road.
-    pub kind: AuthorizationKind,
+    pub kind: Grant,
 }
 
 /// What Login with Amazon gave. To the hub, which passes it on.
@@ -296,6 +298,8 @@ pub struct CoordinatorRoads {
     pub publish: Recipient<Publish>,
     /// That it sounds.
     pub heard: Recipient<Heard>,
+    /// That its alert does not.
+    pub distress: Recipient<Distress>,
 }
 
 /// Sound is heard at a speaker: its volume is known. To the coordinator.
@@ -366,6 +370,8 @@ pub struct Remembered {
     pub refresh_token: Option<Secret>,
     /// The gateway AVS moved it to.
     pub gateway: Option<String>,
+    /// What was declared to AVS last.
+    pub declared: Option<String>,
     /// What its device machine stored.
     pub stored: std::collections::BTreeMap<String, serde_json::Value>,
 }
