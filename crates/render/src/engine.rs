@@ -84,7 +84,9 @@ impl Engine {
                 Ok(command) => {
                     self.obey(command);
                     // Whatever was asked may be due at once, and ticks may have been rare until now.
-                    next = next.min(self.clock.now() + self.tick);
+                    let behind = self.outputs.values().any(OutputState::is_behind);
+                    let pause = if behind { Duration::ZERO } else { self.tick };
+                    next = next.min(self.clock.now() + pause);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -213,7 +213,7 @@ impl OutputState {
         self.voices.settle(now, self.lead + rules.margin, earliest, rules, &mut self.gains, metrics);
         loop {
             let content = timeline.and_then(|timeline| self.next_content(timeline, now, reach));
-            let floor = grid::from(now).max(self.end.unwrap_or(0));
+            let floor = self.floor(now);
             let voice = self.voices.next_block(floor).filter(|block| grid::due(*block) <= reach);
             let Some(block) = content.into_iter().chain(voice).min() else { break };
             let spare = grid::due(block).since(now + self.lead);
@@ -232,6 +232,19 @@ impl OutputState {
             self.hand_out(block, with_content, clock, metrics);
         }
         self.gains.prune(grid::frame(now).saturating_sub(BLOCK));
+    }
+
+    /// The first block that may still be handed out. One that was taken back just now is made again even where its
+    /// moment is here: the endpoint may make more of it than of nothing.
+    fn floor(&self, now: HubTime) -> u64 {
+        let in_time = grid::from(now);
+        let end = self.end.unwrap_or(0);
+        if end < in_time.min(self.again) { end.max(grid::from(now - TAKE_BACK)) } else { end.max(in_time) }
+    }
+
+    /// Whether blocks were taken back, which are to be made again soon.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.voices.is_empty() && self.end.is_some_and(|end| end < self.again)
     }
 
     /// Where the content's next block lies, if it is there and its time has come.

@@ -164,7 +164,8 @@ pub(crate) fn from_device(
     text: &str,
     into: &gst::Element,
 ) -> Result<(), MediaError> {
-    let device = gst::parse::bin_from_description(text, true)
+    // A text may end in caps, which need something behind them.
+    let device = gst::parse::bin_from_description(&format!("{text} ! identity"), true)
         .map_err(|error| failure::device(format!("{text:?} is not a source: {error}")))?;
     pipeline.add(&device).map_err(internal)?;
     device.link(into).map_err(|_| failure::device(format!("{text:?} gives no raw audio")))

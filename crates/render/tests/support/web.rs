@@ -19,6 +19,8 @@ pub enum Page {
     Silence,
     /// Sends so many bytes, nothing for the given time, then the rest.
     Gap(Vec<u8>, usize, Duration),
+    /// Sends elsewhere on the same server.
+    Redirect(&'static str),
     /// Sends so many bytes and closes.
     Cut(Vec<u8>, usize),
 }
@@ -70,6 +72,12 @@ fn answer(
     match pages.get(path.as_str()).cloned().unwrap_or(Page::Status(404, "Not Found")) {
         Page::Status(code, words) => {
             write!(stream, "HTTP/1.1 {code} {words}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        }
+        Page::Redirect(to) => {
+            write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
         }
         Page::Silence => {
             std::thread::sleep(Duration::from_secs(60));
