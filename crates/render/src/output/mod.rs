@@ -6,6 +6,8 @@
 
 mod gains;
 mod voices;
+#[cfg(test)]
+mod walk;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
