@@ -3,6 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod alerts;
+mod alerts_ending;
+mod alerts_restart;
+mod alerts_sounding;
+mod alerts_support;
 mod audio_player;
 mod audio_queue;
 mod bluetooth;
@@ -11,6 +16,8 @@ mod dialogs;
 mod equalizer;
 mod estate;
 mod inputs;
+mod notifications;
+mod outbox;
 mod remote;
 mod speaker;
 mod speech_recognizer;
