@@ -93,7 +93,7 @@ impl Device {
         Self::with_interfaces(config, interfaces)
     }
 
-    fn with_interfaces(config: DeviceConfig, interfaces: Vec<Box<dyn Interface>>) -> Self {
+    pub(crate) fn with_interfaces(config: DeviceConfig, interfaces: Vec<Box<dyn Interface>>) -> Self {
         Self {
             interfaces,
             sequencer: Sequencer::default(),
@@ -221,7 +221,8 @@ impl Device {
 
     /// What every interface is called, its version, and the directives it knows.
     pub fn known(&self) -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
-        let names = |interface: &dyn Interface| interface.directives().iter().map(|known| known.name).collect();
+        let names =
+            |interface: &dyn Interface| interface.directives().iter().map(|known| known.name).collect();
         self.interfaces.iter().map(|i| (i.namespace(), i.version(), names(i.as_ref()))).collect()
     }
 

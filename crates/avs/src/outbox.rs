@@ -42,6 +42,9 @@ pub struct OutboxCounts {
 struct Letter {
     header: Header,
     payload: Value,
+    /// It only has its place among the others: it is not kept, and lost is lost.
+    #[serde(skip)]
+    fleeting: bool,
 }
 
 impl Letter {
@@ -82,9 +85,18 @@ impl Outbox {
         Self { waiting, connected: false, state: State::Idle, failures: 0, lost: 0 }
     }
 
-    /// Takes an event in.
+    /// Takes an event in that only must not overtake those that wait. It is of no use later: without a connection it
+    /// is dropped, and it is not repeated.
+    pub(crate) fn push_fleeting(&mut self, event: Event, now: HubTime, effects: &mut VecDeque<Effect>) {
+        if self.connected && self.waiting.len() < ROOM {
+            self.waiting.push_back(Letter { header: event.header, payload: event.payload, fleeting: true });
+            self.send_next(now, effects);
+        }
+    }
+
+    /// Takes an event in that must arrive.
     pub(crate) fn push(&mut self, event: Event, now: HubTime, effects: &mut VecDeque<Effect>) {
-        let letter = Letter { header: event.header, payload: event.payload };
+        let letter = Letter { header: event.header, payload: event.payload, fleeting: false };
         // Of a volume that is turned offline only the last one says anything.
         let stale = |old: &Letter| letter.is("Alerts", "VolumeChanged") && old.is("Alerts", "VolumeChanged");
         if !self.connected && self.waiting.back().is_some_and(stale) {
@@ -122,6 +134,7 @@ impl Outbox {
         self.connected = up;
         self.state = State::Idle;
         self.failures = 0;
+        self.waiting.retain(|letter| !letter.fleeting);
         self.send_next(now, effects);
     }
 
@@ -133,19 +146,26 @@ impl Outbox {
         now: HubTime,
         effects: &mut VecDeque<Effect>,
     ) {
-        if self.waiting.front().is_none_or(|first| first.header.message_id != message_id) {
+        let Some(first) = self.waiting.front().filter(|first| first.header.message_id == message_id) else {
             return;
-        }
+        };
         match outcome {
             EventOutcome::Accepted { .. } => {}
+            _ if first.fleeting => {}
             // What was malformed once is so always.
             EventOutcome::Refused { status: 400, .. } => self.lost += 1,
             _ => return self.failed(now),
         }
-        self.waiting.pop_front();
+        self.drop_first(now, effects);
+    }
+
+    fn drop_first(&mut self, now: HubTime, effects: &mut VecDeque<Effect>) {
+        let first = self.waiting.pop_front();
         self.state = State::Idle;
         self.failures = 0;
-        self.store(effects);
+        if first.is_some_and(|first| !first.fleeting) {
+            self.store(effects);
+        }
         self.send_next(now, effects);
     }
 
@@ -171,11 +191,15 @@ impl Outbox {
         if self.deadline().is_none_or(|due| due > now) {
             return;
         }
-        if matches!(self.state, State::Sent(_)) {
-            self.failed(now);
-        } else {
-            self.state = State::Idle;
-            self.send_next(now, effects);
+        match self.state {
+            State::Sent(_) if self.waiting.front().is_some_and(|first| first.fleeting) => {
+                self.drop_first(now, effects);
+            }
+            State::Sent(_) => self.failed(now),
+            _ => {
+                self.state = State::Idle;
+                self.send_next(now, effects);
+            }
         }
     }
 
@@ -193,7 +217,8 @@ impl Outbox {
     }
 
     fn store(&self, effects: &mut VecDeque<Effect>) {
-        let value = if self.waiting.is_empty() { Value::Null } else { json!(self.waiting) };
+        let kept: Vec<&Letter> = self.waiting.iter().filter(|letter| !letter.fleeting).collect();
+        let value = if kept.is_empty() { Value::Null } else { json!(kept) };
         effects.push_back(Effect::Store { key: KEY.into(), value, receipt: None });
     }
 

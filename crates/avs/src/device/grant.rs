@@ -33,6 +33,7 @@ impl Device {
                 }
             }
             Wish::SendCertified(event) => self.outbox.push(event, now.hub, &mut self.effects),
+            Wish::SendInOrder(event) => self.outbox.push_fleeting(event, now.hub, &mut self.effects),
             Wish::Announce(announcement) => {
                 for index in 0..self.interfaces.len() {
                     self.call(index, now, |interface, turn| interface.on_announcement(&announcement, turn));

@@ -58,6 +58,7 @@ pub(crate) enum Wish {
     SendWithContext(Event),
     Request(Event),
     SendCertified(Event),
+    SendInOrder(Event),
     Announce(Announcement),
     /// The states are filled in.
     SendStateReport(Event),
@@ -150,6 +151,12 @@ impl<'a> Turn<'a> {
     /// restarts and disconnections ("certified events").
     pub fn send_certified(&mut self, event: Event) {
         self.wishes.push_back(Wish::SendCertified(event));
+    }
+
+    /// Sends an event that must not overtake the certified ones before it. It is of no use later: offline it is dropped,
+    /// and it is never repeated.
+    pub fn send_in_order(&mut self, event: Event) {
+        self.wishes.push_back(Wish::SendInOrder(event));
     }
 
     /// Tells the other interfaces something.

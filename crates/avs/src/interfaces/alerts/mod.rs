@@ -9,6 +9,8 @@ mod alert;
 mod book;
 mod ring;
 mod schedule;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -14,7 +14,6 @@ use super::ring::{Form, Meaning, Ring, Stage};
 use super::{Alerts, LATE, timed, token};
 use crate::effect::{AssetId, Effect, SoundCommand};
 use crate::interfaces::{Announcement, Turn};
-use crate::message::{Event, Retry};
 use crate::signal::SoundNews;
 
 /// How often the calendar is looked at while an alert waits.
@@ -199,11 +198,10 @@ impl Alerts {
 
     /// Who is not there to hear it has no use for it later.
     fn tell_form(&self, turn: &mut Turn<'_>) {
-        if let Some(ring) = self.ring.as_ref().filter(|_| turn.view.connected) {
+        if let Some(ring) = &self.ring {
             let front = ring.form == Form::Full;
             let name = if front { "AlertEnteredForeground" } else { "AlertEnteredBackground" };
-            let event = token(name, &ring.alert.token);
-            turn.send(Event { retry: Retry::Never, ..event });
+            turn.send_in_order(token(name, &ring.alert.token));
         }
     }
 
