@@ -70,9 +70,9 @@ fn fraction(rest: &mut &[u8]) -> Option<i64> {
         return None;
     }
     let mut nanos = 0;
-    for place in 0..9 {
-        let digit = if place < length { tail[place] - b'0' } else { 0 };
-        nanos = nanos * 10 + i64::from(digit);
+    // Missing digits are zeros.
+    for byte in tail[..length].iter().chain(&[b'0'; 9]).take(9) {
+        nanos = nanos * 10 + i64::from(byte - b'0');
     }
     *rest = &tail[length..];
     Some(nanos)

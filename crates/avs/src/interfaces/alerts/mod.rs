@@ -2,11 +2,13 @@
 //!
 //! An alert is on disk before the cloud hears that it is set. It rings by the hub's clock at a time of the calendar,
 //! with or without network, and again after a restart; its first sample falls due at the second it was set for. Driven
-//! by the device machine; [`schedule`] decides what rings when, [`ring`] what is heard of it, [`book`] keeps them.
+//! by the device machine; [`schedule`] decides what rings when, [`ring`] what is heard of it; [`changes`] brings alerts in
+//! and out, [`book`] keeps them.
 //! Where this differs from the reference client: a snooze and a broken built-in tone are told by AlertStopped too.
 
 mod alert;
 mod book;
+mod changes;
 mod ring;
 mod schedule;
 #[cfg(test)]
@@ -24,7 +26,7 @@ use self::ring::{Kit, Ring};
 use super::{Activity, Announcement, Handling, Interface, Known, Turn, View, payload, unlisted};
 use crate::context::entry;
 use crate::device::DeviceConfig;
-use crate::effect::{Effect, Receipt, SoundCommand};
+use crate::effect::{Receipt, SoundCommand};
 use crate::exception::Refusal;
 use crate::iso8601;
 use crate::message::{ContextEntry, Directive, Event, Retry};
@@ -156,96 +158,6 @@ impl Alerts {
     fn stop_if_sounding(&mut self, tokens: &[String], turn: &mut Turn<'_>) {
         if self.sounding().is_some_and(|sounding| tokens.iter().any(|token| token == sounding)) {
             self.end_ring(turn);
-        }
-    }
-
-    fn change(&mut self, change: Change, turn: &mut Turn<'_>) {
-        if let Err(change) = self.book.queue(change) {
-            turn.send_certified(answer(&change, false));
-            return;
-        }
-        self.write_change(turn);
-    }
-
-    /// Begins to write the first change that can be made at all.
-    fn write_change(&mut self, turn: &mut Turn<'_>) {
-        while self.writing.is_none() {
-            let Some(change) = self.book.first_change() else { return };
-            if let Change::Set(alert) = change {
-                let late = turn.view.moment.wall.since(alert.scheduled);
-                if late > LATE || !self.book.has_room(alert) {
-                    turn.send_certified(answer(change, false));
-                    self.book.take_change();
-                    continue;
-                }
-            }
-            let receipt = turn.store_surely(book::KEY, self.book.to_value(true));
-            self.writing = Some(receipt);
-            self.written = Some(receipt);
-        }
-    }
-
-    /// Writes the alerts as they are, with the change that is being written already.
-    fn save(&mut self, turn: &mut Turn<'_>) {
-        let value = self.book.to_value(self.writing.is_some());
-        self.written = Some(turn.store_surely(book::KEY, value));
-        self.write_again = None;
-    }
-
-    fn stored(&mut self, receipt: Receipt, ok: bool, turn: &mut Turn<'_>) {
-        if self.written == Some(receipt) {
-            self.write_again = (!ok).then(|| turn.now() + schedule::TICK);
-        }
-        if self.writing == Some(receipt) {
-            self.writing = None;
-            let Some(change) = self.book.take_change() else { return };
-            if ok {
-                self.commit(&change, turn);
-            } else {
-                // A later write may have taken it along.
-                self.save(turn);
-            }
-            turn.send_certified(answer(&change, ok));
-            self.write_change(turn);
-        }
-        self.step(turn);
-    }
-
-    /// A change is on disk: now it counts.
-    fn commit(&mut self, change: &Change, turn: &mut Turn<'_>) {
-        match change {
-            Change::Set(alert) => {
-                self.snooze(&alert.token, turn);
-                let old = self.book.put(alert.as_ref().clone());
-                if let Some(old) = old {
-                    self.discard(&old, turn);
-                }
-                for asset in &alert.assets {
-                    turn.effect(Effect::Fetch { asset: asset.id(), url: asset.url.clone() });
-                }
-            }
-            Change::Delete(token) => self.forget(token, turn),
-            Change::DeleteMany(tokens) => {
-                for token in tokens {
-                    self.forget(token, turn);
-                }
-            }
-        }
-    }
-
-    fn forget(&mut self, token: &str, turn: &mut Turn<'_>) {
-        self.snooze(token, turn);
-        if let Some(alert) = self.book.remove(token) {
-            self.discard(&alert, turn);
-        }
-    }
-
-    /// Gives up the files of an alert that is gone, but for those the one in its place has too.
-    fn discard(&mut self, alert: &Alert, turn: &mut Turn<'_>) {
-        let kept = self.book.get(&alert.token).map(|alert| alert.assets.as_slice()).unwrap_or_default();
-        for asset in alert.assets.iter().filter(|asset| !kept.contains(asset)) {
-            self.kit.ready.remove(&asset.id());
-            turn.effect(Effect::Discard(asset.id()));
         }
     }
 
@@ -417,20 +329,6 @@ impl Interface for Alerts {
 fn volume(directive: &Directive) -> Result<i64, Refusal> {
     let said: Value = payload(directive)?;
     number(&said["volume"]).ok_or_else(|| Refusal::unexpected("volume is missing or not a number"))
-}
-
-/// What the cloud hears of a change.
-fn answer(change: &Change, ok: bool) -> Event {
-    match (change, ok) {
-        (Change::Set(alert), true) => token("SetAlertSucceeded", &alert.token),
-        (Change::Set(alert), false) => token("SetAlertFailed", &alert.token),
-        (Change::Delete(of), true) => token("DeleteAlertSucceeded", of),
-        (Change::Delete(of), false) => token("DeleteAlertFailed", of),
-        (Change::DeleteMany(tokens), ok) => {
-            let name = if ok { "DeleteAlertsSucceeded" } else { "DeleteAlertsFailed" };
-            Event::new(NAMESPACE, name, json!({ "tokens": tokens }))
-        }
-    }
 }
 
 fn token(name: &str, token: &str) -> Event {

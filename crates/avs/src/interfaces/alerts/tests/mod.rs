@@ -1,6 +1,9 @@
 //! Alerts beside a conversation, and at random. A talker stands in for whoever holds the dialog channel; a room plays
 //! what it is asked to and tells when. All else is tested from outside, in `tests/device`.
 
+mod conversation;
+mod walk;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -8,7 +11,6 @@ use antiphon_domain::focus::{Channel, Mixability};
 use antiphon_domain::media::{MediaError, MediaErrorKind};
 use antiphon_domain::sound::SoundId;
 use antiphon_domain::{HubTime, Moment, WallTime};
-use proptest::prelude::*;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
@@ -19,7 +21,7 @@ use crate::interfaces::{self, Handling, Interface, Turn};
 use crate::iso8601;
 use crate::message::{Directive, Header, StreamId};
 use crate::session::EventOutcome;
-use crate::signal::{Signal, SoundNews, Wish};
+use crate::signal::{Signal, SoundNews};
 
 /// Takes and gives up the dialog channel by turns.
 #[derive(Debug, Default)]
@@ -364,175 +366,4 @@ fn files() -> Value {
         "backgroundAlertAsset": "b",
         "loopCount": 2,
     })
-}
-
-#[test]
-fn an_alert_that_falls_due_in_a_conversation_is_short_until_it_ends() {
-    let mut bench = Bench::new(true);
-    bench.set("a", 10, json!({ "loopCount": 1 }));
-    bench.talk();
-    let begun = bench.pass(10_000);
-    assert_eq!(begun, ["1 is AlarmShort", "1 on time", "AlertStarted a", "AlertEnteredBackground a"]);
-    // Its passes begin ten seconds apart, and are not counted.
-    assert_eq!(bench.pass(9_999), ["2 is AlarmShort", "2 on time"]);
-    assert_eq!(bench.pass(1), Vec::<String>::new());
-    assert_eq!(bench.pass(30_000).len(), 6);
-    bench.pass(1_000);
-    let front = bench.talk();
-    assert_eq!(front, ["5 stops", "6 is Alarm", "6 now", "AlertEnteredForeground a"]);
-    assert_eq!(bench.pass(3_000), ["AlertStopped a"]);
-    assert!(!bench.alert_channel);
-}
-
-#[test]
-fn an_alert_that_is_interrupted_waits_ten_seconds_and_begins_anew_afterwards() {
-    let mut bench = Bench::new(true);
-    bench.set("a", 10, files());
-    bench.fetched(true);
-    assert_eq!(bench.pass(10_000)[0], "1 is a file");
-    assert_eq!(bench.pass(4_000).len(), 0, "both passes are ordered already");
-    let behind = bench.talk();
-    assert_eq!(behind, ["2 stops", "3 is a file", "3 in 10 s", "AlertEnteredBackground a"]);
-    bench.pass(11_000);
-    let front = bench.talk();
-    assert_eq!(front, ["3 stops", "4 is a file", "4 now", "AlertEnteredForeground a"]);
-    // The full count again.
-    assert_eq!(bench.pass(5_999), ["5 is a file", "5 next"]);
-    assert_eq!(bench.pass(1), ["AlertStopped a"]);
-}
-
-#[test]
-fn a_short_form_that_cannot_be_played_is_the_built_in_one() {
-    let mut bench = Bench::new(true);
-    bench.set("a", 10, files());
-    bench.fetched(true);
-    bench.talk();
-    assert_eq!(bench.pass(11_000)[0], "1 is a file");
-    bench.log.clear();
-    bench.fail_a_sound();
-    assert_eq!(bench.log, ["2 is AlarmShort", "2 now"]);
-    // In front its own files are played.
-    assert_eq!(bench.talk()[1], "3 is a file");
-}
-
-#[test]
-fn where_nothing_is_ducked_an_alert_is_silent_behind_a_conversation() {
-    let mut bench = Bench::new(false);
-    bench.set("a", 10, json!({}));
-    bench.talk();
-    let begun = bench.pass(10_000);
-    assert_eq!(
-        begun,
-        ["1 is AlarmShort", "1 on time", "1 stops", "AlertStarted a", "AlertEnteredBackground a"]
-    );
-    assert!(bench.pass(60_000).is_empty());
-    assert_eq!(bench.talk()[..2], ["2 is Alarm", "2 now"]);
-    bench.pass(1_000);
-    assert_eq!(bench.talk(), ["3 stops", "2 stops", "AlertEnteredBackground a"]);
-}
-
-#[test]
-fn a_conversation_that_begins_in_the_last_moment_is_heeded() {
-    let mut bench = Bench::new(true);
-    bench.set("a", 10, json!({}));
-    // Prepared, then ordered, then claimed: each time before it is due.
-    for ms in [6_000, 3_700, 250] {
-        bench.pass(ms);
-        bench.talk();
-        bench.talk();
-    }
-    bench.talk();
-    bench.pass(49);
-    let begun = bench.pass(1);
-    assert_eq!(begun, ["AlertStarted a", "AlertEnteredBackground a"]);
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Set { token: u8, seconds: i64, files: bool, loops: u8 },
-    Delete(u8),
-    DeleteTwo(u8),
-    StopHere,
-    Talk,
-    Pass(u64),
-    Disk(Disk),
-    Say,
-    Fetched(bool),
-    Fail,
-    Correct(i64),
-    Restart,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let disk = prop_oneof![2 => Just(Disk::Takes), 1 => Just(Disk::Refuses), 1 => Just(Disk::Silent)];
-    prop_oneof![
-        6 => (0..4_u8, -100_i64..100, any::<bool>(), 0..3_u8)
-            .prop_map(|(token, seconds, files, loops)| Step::Set { token, seconds, files, loops }),
-        1 => (0..4_u8).prop_map(Step::Delete),
-        1 => (0..3_u8).prop_map(Step::DeleteTwo),
-        1 => Just(Step::StopHere),
-        2 => Just(Step::Talk),
-        8 => (0..40_000_u64).prop_map(Step::Pass),
-        1 => (0..4_000_000_u64).prop_map(Step::Pass),
-        2 => disk.prop_map(Step::Disk),
-        2 => Just(Step::Say),
-        2 => any::<bool>().prop_map(Step::Fetched),
-        1 => Just(Step::Fail),
-        1 => prop_oneof![-100_i64..100, -4000_i64..4000].prop_map(Step::Correct),
-        1 => Just(Step::Restart),
-    ]
-}
-
-proptest! {
-    /// What holds at every moment is in `Bench::check` and `Bench::heard_of`: one sounds at most, what started stops
-    /// once, what was acknowledged is there until it is gone in so many words, also after a restart at any point.
-    #[test]
-    fn nothing_acknowledged_is_lost_and_what_starts_stops(
-        ducking in any::<bool>(), steps in proptest::collection::vec(step(), 1..60)
-    ) {
-        let mut bench = Bench::new(ducking);
-        for step in steps {
-            match step {
-                Step::Set { token, seconds, files: with_files, loops } => {
-                    let mut more = if with_files { files() } else { json!({}) };
-                    more["loopCount"] = json!(loops);
-                    bench.set(&token.to_string(), seconds, more);
-                }
-                Step::Delete(token) => {
-                    bench.deleted.insert(token.to_string());
-                    bench.directive("DeleteAlert", json!({ "token": token.to_string() }));
-                }
-                Step::DeleteTwo(token) => {
-                    let tokens = [token.to_string(), (token + 1).to_string()];
-                    bench.deleted.extend(tokens.clone());
-                    bench.directive("DeleteAlerts", json!({ "tokens": tokens }));
-                }
-                Step::StopHere => drop(bench.signal(Signal::Wish(Wish::StopAlert))),
-                Step::Talk => drop(bench.talk()),
-                Step::Pass(ms) => drop(bench.pass(ms)),
-                Step::Disk(disk) => bench.disk = disk,
-                Step::Say => {
-                    for receipt in std::mem::take(&mut bench.unsaid) {
-                        bench.input(DeviceInput::Signal(Signal::Stored(receipt, true)));
-                    }
-                }
-                Step::Fetched(ok) => bench.fetched(ok),
-                Step::Fail => bench.fail_a_sound(),
-                Step::Correct(seconds) => {
-                    bench.corrected += seconds;
-                    bench.input(DeviceInput::Timeout);
-                }
-                Step::Restart => bench.restart(),
-            }
-        }
-        // In the end all of them ring out, and nothing is left of them.
-        bench.disk = Disk::Takes;
-        for receipt in std::mem::take(&mut bench.unsaid) {
-            bench.input(DeviceInput::Signal(Signal::Stored(receipt, true)));
-        }
-        bench.pass(20_000_000);
-        prop_assert!(bench.set.is_empty() && bench.open.is_empty(), "{:?} {:?}", bench.set, bench.open);
-        prop_assert!(bench.room.is_empty() && !bench.alert_channel);
-        prop_assert_eq!(bench.stored.get("alerts.all").unwrap_or(&Value::Null), &Value::Null);
-    }
 }
