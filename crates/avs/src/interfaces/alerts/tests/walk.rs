@@ -44,6 +44,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
     /// What holds at every moment is in `Bench::check` and `Bench::heard_of`: one sounds at most, what started stops
     /// once, what was acknowledged is there until it is gone in so many words, also after a restart at any point.
     #[test]
