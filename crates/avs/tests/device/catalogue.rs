@@ -5,13 +5,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
-use antiphon_avs::message::Event;
-use antiphon_avs::signal::{PlayerNews, Signal, Wish};
+use antiphon_avs::message::{CaptureId, Event};
+use antiphon_avs::signal::{Initiator, PlayerNews, Signal, SpeechNews, Wish};
 use antiphon_domain::media::{MediaError, MediaErrorKind};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use crate::support::{Bench, lines};
+use crate::support::{Bench, lines, speak, utterance};
 
 struct Catalogue {
     interfaces: BTreeMap<String, Value>,
@@ -265,6 +265,32 @@ fn every_directive_is_known_and_every_wrong_payload_refused() {
     }
 }
 
+/// Every event of listening and speaking.
+fn speech(bench: &mut Bench) -> Vec<Vec<String>> {
+    let mut told = Vec::new();
+    let mut heard = utterance(1, Initiator::Tap);
+    heard.energies = Some((1.0, 0.5));
+    told.push(bench.signal(Signal::Speech(SpeechNews::Begun(heard))));
+    told.push(bench.signal(Signal::Speech(SpeechNews::Ended { id: CaptureId(1) })));
+    for token in ["a", "b"] {
+        told.push(bench.directive("SpeechSynthesizer.Speak", speak(token)));
+    }
+    told.push(bench.spoken(1));
+    told.push(bench.silent(1));
+    told.push(bench.spoken(2));
+    told.push(bench.signal(Signal::Wish(Wish::StopForeground)));
+    told.push(bench.directive("SpeechRecognizer.ExpectSpeech", json!({ "timeoutInMilliseconds": 1 })));
+    told.push(bench.pass(1));
+    for name in ["SetWakeWords", "SetWakeWordConfirmation", "SetSpeechConfirmation"] {
+        let name = format!("SpeechRecognizer.{name}");
+        told.push(bench.directive(&name, right(&name)));
+    }
+    for wish in [Wish::WakeWords(vec!["ALEXA".into()]), Wish::WakeWordTone(false), Wish::SpeechTone(true)] {
+        told.push(bench.signal(Signal::Wish(wish)));
+    }
+    told
+}
+
 #[test]
 fn every_event_is_sent_by_somebody() {
     let mut bench = Bench::new();
@@ -309,10 +335,13 @@ fn every_event_is_sent_by_somebody() {
     note(bench.news(3, PlayerNews::Failed(error)));
     note(bench.directive("AudioPlayer.ClearQueue", json!({})));
     note(bench.directive("No.Such", json!({})));
+    for lines in speech(&mut bench) {
+        note(lines);
+    }
     note(bench.pass(3_600_000));
     // Built for the connection, not sent by the machine.
     names.insert("SynchronizeState".into());
-    for namespace in ["System", "Speaker", "AudioPlayer"] {
+    for namespace in ["System", "Speaker", "AudioPlayer", "SpeechRecognizer", "SpeechSynthesizer"] {
         for event in catalogue().interfaces[namespace]["events"].as_array().unwrap() {
             let name = event["name"].as_str().unwrap();
             assert!(names.contains(name), "nothing sent {namespace}.{name}");

@@ -1,6 +1,6 @@
 //! Cards: what is shown when, and for how long.
 
-use antiphon_avs::signal::{Signal, Wish};
+use antiphon_avs::signal::{PlayerNews, Signal, Wish};
 use serde_json::{Value, json};
 
 use crate::support::{Bench, speak};
@@ -113,5 +113,51 @@ fn cards_wait_for_their_items_within_bounds() {
         let info = player_info(&format!("amzn:{number}:x"));
         assert!(bench.directive("TemplateRuntime.RenderPlayerInfo", info).is_empty());
     }
+    assert_eq!(card(&bench), None);
+}
+
+fn play(bench: &mut Bench, item: &str) {
+    let stream = json!({ "url": format!("https://media.test/{item}"), "token": item });
+    let item = json!({ "audioItemId": item, "stream": stream });
+    bench.directive("AudioPlayer.Play", json!({ "playBehavior": "ENQUEUE", "audioItem": item }));
+}
+
+#[test]
+fn the_players_card_follows_its_item() {
+    let mut bench = Bench::connected();
+    // The card's id is the item's, with something added.
+    bench.directive("TemplateRuntime.RenderPlayerInfo", player_info("amzn:one:card"));
+    play(&mut bench, "one");
+    assert_eq!(card(&bench), None);
+    bench.started(1);
+    assert_eq!(card(&bench).as_deref(), Some("amzn:one:card"));
+    bench.pass(3_600_000);
+    assert_eq!(card(&bench).as_deref(), Some("amzn:one:card"));
+    // An answer hides it for a while.
+    bench.directive("TemplateRuntime.RenderTemplate", weather());
+    assert_eq!(card(&bench).as_deref(), Some("token"));
+    bench.pass(60_000);
+    assert_eq!(card(&bench).as_deref(), Some("amzn:one:card"));
+    // One that comes late is shown at once.
+    bench.directive("TemplateRuntime.RenderPlayerInfo", player_info("one, corrected"));
+    assert_eq!(card(&bench).as_deref(), Some("one, corrected"));
+    bench.signal(Signal::Wish(Wish::DismissCard));
+    assert_eq!(card(&bench), None);
+    bench.directive("TemplateRuntime.RenderPlayerInfo", player_info("one, again"));
+    assert_eq!(card(&bench).as_deref(), Some("one, again"));
+    bench.directive("AudioPlayer.Stop", json!({}));
+    bench.pass(59_999);
+    assert!(card(&bench).is_some());
+    bench.pass(1);
+    assert_eq!(card(&bench), None);
+    // The next item has a card of its own, the one after none.
+    bench.directive("TemplateRuntime.RenderPlayerInfo", player_info("two"));
+    play(&mut bench, "two");
+    bench.started(2);
+    assert_eq!(card(&bench).as_deref(), Some("two"));
+    bench.news(2, PlayerNews::Finished);
+    bench.pass(9_999);
+    assert!(card(&bench).is_some());
+    bench.pass(1);
     assert_eq!(card(&bench), None);
 }

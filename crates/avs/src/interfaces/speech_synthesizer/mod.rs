@@ -351,7 +351,9 @@ impl Interface for SpeechSynthesizer {
         if let Some((speech, Phase::Sounding { .. })) = &self.current {
             picture.caption = speech.caption.clone();
         }
-        if self.speaking || self.grace.is_some_and(|until| view.now < until) {
+        let lingers = self.grace.is_some_and(|until| view.now < until)
+            && matches!(picture.attention, Attention::Idle | Attention::Thinking);
+        if self.speaking || lingers {
             picture.attention = Attention::Speaking;
         } else if self.current.is_some() && picture.attention == Attention::Idle {
             picture.attention = Attention::Thinking;
