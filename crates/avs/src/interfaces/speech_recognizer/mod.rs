@@ -207,10 +207,13 @@ impl SpeechRecognizer {
         Ok(())
     }
 
+    fn awaits(&self, message_id: &str) -> bool {
+        self.request.as_ref().is_some_and(|request| request.message_id == message_id)
+    }
+
     fn on_outcome(&mut self, message_id: &str, outcome: &EventOutcome, turn: &mut Turn<'_>) {
-        let ours = self.request.as_ref().is_some_and(|request| request.message_id == message_id);
         // Directives follow a 200 only.
-        if ours && *outcome != (EventOutcome::Accepted { status: 200 }) {
+        if self.awaits(message_id) && *outcome != (EventOutcome::Accepted { status: 200 }) {
             self.rest(turn);
         }
     }
@@ -316,11 +319,7 @@ impl Interface for SpeechRecognizer {
             Signal::Wish(wish) => self.settings.grant(wish, turn),
             Signal::Outcome { message_id, outcome } => self.on_outcome(message_id, outcome, turn),
             // The cloud said all it wanted; it will not listen any longer.
-            Signal::Answered { message_id } => {
-                if self.request.as_ref().is_some_and(|request| request.message_id == *message_id) {
-                    self.stop_capture(turn);
-                }
-            }
+            Signal::Answered { message_id } if self.awaits(message_id) => self.stop_capture(turn),
             Signal::Sound(id, SoundNews::Finished | SoundNews::Failed(_) | SoundNews::Unattached) => {
                 self.tone = self.tone.filter(|tone| tone != id);
             }

@@ -280,11 +280,9 @@ impl Interface for SpeechSynthesizer {
 
     fn on_focus(&mut self, change: FocusChange, turn: &mut Turn<'_>) {
         match (change.focus, &mut self.current) {
-            (Focus::Foreground, Some((speech, Phase::Starting { asked, .. }))) => {
-                if !*asked {
-                    *asked = true;
-                    turn.sound(SoundCommand::Play { id: speech.id, start: SoundStart::Now });
-                }
+            (Focus::Foreground, Some((speech, Phase::Starting { asked: asked @ false, .. }))) => {
+                *asked = true;
+                turn.sound(SoundCommand::Play { id: speech.id, start: SoundStart::Now });
             }
             (Focus::Foreground, _) => turn.when_settled(),
             (Focus::None, Some((_, Phase::Starting { .. } | Phase::Sounding { .. }))) => {
