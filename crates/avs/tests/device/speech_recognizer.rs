@@ -17,7 +17,7 @@ fn recognize(effects: &[Effect]) -> Event {
         Effect::Send(event) if event.header.name == "Recognize" => Some(event.clone()),
         _ => None,
     });
-    found.expect("a Recognize")
+    found.unwrap()
 }
 
 fn dialog_of(event: &Event) -> String {
