@@ -5,7 +5,7 @@
 mod support;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use antiphon_audio::tone::{Tone, largest_step, strength};
 use antiphon_domain::Lead;
@@ -162,4 +162,49 @@ fn a_redirect_leads_to_the_list_and_relative_to_it() {
     let (feed, events) = hub.open(&web.url("/old.m3u"));
     feed.start(LONG);
     assert_eq!(finished(&events), Duration::from_secs(1));
+}
+
+#[test]
+fn live_hls_is_followed_to_its_end() {
+    let hub = Hub::new();
+    let mut pages = Vec::new();
+    for (number, bytes) in segments(&hub, 6, "avenc_aac ! aacparse", "mpegtsmux").into_iter().enumerate() {
+        pages.push((&*Box::leak(format!("/{number}.ts").into_boxed_str()), Page::Bytes(bytes)));
+    }
+    pages.push(("/live.m3u8", Page::Live(6, Instant::now())));
+    let web = Web::serve(pages);
+    let captured = hub.capture("kitchen", LONG);
+    let (feed, events) = hub.open(&web.url("/live.m3u8"));
+    captured.output.attach(&feed);
+    feed.start(LONG);
+    finished(&events);
+    let lists = web.requests().iter().filter(|head| head.contains("live.m3u8")).count();
+    assert!(lists > 2, "the list was read again: {lists}");
+    let heard: usize = captured.stretches().iter().map(|stretch| stretch.samples.len() / 2).sum();
+    assert!(heard > 6 * SECOND, "{heard} frames");
+}
+
+#[test]
+fn a_radio_station_tells_its_titles() {
+    let hub = Hub::new();
+    let (wav, mp3) = (hub.dir().join("in.wav"), hub.dir().join("in.mp3"));
+    tone_wav(&wav, 441.0, 6 * SECOND);
+    encode(&wav, "lamemp3enc", &mp3);
+    let web = Web::serve(vec![
+        ("/stream", Page::Radio(std::fs::read(&mp3).unwrap(), "A Song")),
+        ("/radio.pls", text("[playlist]\nFile1=/stream\n")),
+    ]);
+    let captured = hub.capture("kitchen", LONG);
+    let (feed, events) = hub.open(&web.url("/radio.pls"));
+    captured.output.attach(&feed);
+    feed.start(LONG);
+    events.wait("title", |event| match event {
+        FeedEvent::Tags(tags) => tags.title.as_deref().map(|title| assert_eq!(title, "A Song")),
+        FeedEvent::Failed { error, .. } => panic!("{error:?}"),
+        _ => None,
+    });
+    finished(&events);
+    let heard = captured.whole().samples;
+    assert!((strength(&heard[SECOND..9 * SECOND], 441.0) - 0.5).abs() < 0.02);
+    assert!(largest_step(&heard[SECOND..9 * SECOND]) < 1_200, "no title in the sound");
 }

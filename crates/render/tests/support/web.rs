@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a path answers.
 #[derive(Clone)]
@@ -19,6 +19,10 @@ pub enum Page {
     Silence,
     /// Sends so many bytes, nothing for the given time, then the rest.
     Gap(Vec<u8>, usize, Duration),
+    /// A live HLS list: two of so many segments (`0.ts` and on) at a time, the next every second, then the end.
+    Live(usize, Instant),
+    /// A radio station that tells a title within the stream.
+    Radio(Vec<u8>, &'static str),
     /// Sends elsewhere on the same server.
     Redirect(&'static str),
     /// Sends so many bytes and closes.
@@ -72,6 +76,36 @@ fn answer(
     match pages.get(path.as_str()).cloned().unwrap_or(Page::Status(404, "Not Found")) {
         Page::Status(code, words) => {
             write!(stream, "HTTP/1.1 {code} {words}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        }
+        Page::Live(count, began) => {
+            let gone = began.elapsed().as_secs() as usize;
+            let first = gone.min(count - 2);
+            let mut list = format!(
+                "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n"
+            );
+            for number in first..first + 2 {
+                list.push_str(&format!("#EXTINF:2.0,\n{number}.ts\n"));
+            }
+            if first == count - 2 {
+                list.push_str("#EXT-X-ENDLIST\n");
+            }
+            head_of(&mut stream, "", 0, list.len())?;
+            stream.write_all(list.as_bytes())
+        }
+        Page::Radio(bytes, title) => {
+            let icy = head.contains("\r\nicy-metadata: 1");
+            write!(stream, "HTTP/1.0 200 OK\r\nContent-Type: audio/mpeg\r\n")?;
+            write!(stream, "{}\r\n", if icy { "icy-metaint: 4096\r\n" } else { "" })?;
+            for part in bytes.chunks(4096) {
+                stream.write_all(part)?;
+                if icy && part.len() == 4096 {
+                    let mut words = format!("StreamTitle='{title}';").into_bytes();
+                    words.resize(words.len().div_ceil(16) * 16, 0);
+                    stream.write_all(&[(words.len() / 16) as u8])?;
+                    stream.write_all(&words)?;
+                }
+            }
+            Ok(())
         }
         Page::Redirect(to) => {
             write!(
