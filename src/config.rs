@@ -2,16 +2,19 @@
 //!
 //! `deploy/antiphon.toml` shows every key; a test loads it, so that it stays true.
 
+mod checks;
+mod tables;
+
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use antiphon_domain::{Secret, SpeakerId, Volume};
+use antiphon_domain::SpeakerId;
 use antiphon_endpoint::Kind;
 use antiphon_link::AvsSettings;
 use serde::Deserialize;
+
+pub use tables::{Airplay, Bluetooth, Discovery, Group, Http, Input, Login, Scope, Speaker, Voice};
 
 /// Everything the file can say. Every part has defaults; an empty file is a hub without Amazon that finds speakers.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,8 +30,14 @@ pub struct Config {
     pub avs: AvsSettings,
     /// What voice commands reach.
     pub voice: Voice,
+    /// How people log in to Amazon.
+    pub login: Login,
     /// The AirPlay kind.
     pub airplay: Airplay,
+    /// The machine's Bluetooth adapter.
+    pub bluetooth: Bluetooth,
+    /// What speakers may play besides streams.
+    pub inputs: Vec<Input>,
     /// Configured speakers, and settings for discovered ones.
     pub speakers: Vec<Speaker>,
     /// Groups to form when the hub has never seen them.
@@ -53,102 +62,6 @@ impl fmt::Debug for Source {
 
 /// Where systemd tells a service its state folder is (systemd.exec, StateDirectory=).
 const STATE: &str = "STATE_DIRECTORY";
-
-/// `[http]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// Address and port of the API, metrics and health. Loopback unless the owner says otherwise.
-    pub listen: SocketAddr,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8780)) }
-    }
-}
-
-/// `[discovery]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Discovery {
-    /// Interfaces for mDNS; absent: all; empty: none.
-    pub interfaces: Option<Vec<String>>,
-}
-
-/// `[voice]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Voice {
-    /// Whether a volume spoken to one speaker moves its group (`group`, the default) or it alone (`speaker`).
-    pub scope: Scope,
-}
-
-/// What a volume spoken to one speaker reaches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Its group, each member at its own balance.
-    #[default]
-    Group,
-    /// That speaker alone.
-    Speaker,
-}
-
-/// `[airplay]`
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Airplay {
-    /// How early packets are sent, in milliseconds; absent: the kind's own default.
-    pub lead_ms: Option<u64>,
-}
-
-impl Airplay {
-    /// The lead, where one is set.
-    pub fn lead(&self) -> Option<Duration> {
-        self.lead_ms.map(Duration::from_millis)
-    }
-}
-
-/// `[[speakers]]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Speaker {
-    /// Its id: chosen for a configured speaker, the protocol's own for a discovered one.
-    pub id: String,
-    /// The name people see; absent: the discovered one, else the id.
-    pub name: Option<String>,
-    /// The place in the home it stands in.
-    pub zone: Option<String>,
-    /// `virtual:`, `virtual:FILE.wav`, `airplay://HOST:PORT` or `local:`; absent for a discovered speaker.
-    pub endpoint: Option<String>,
-    /// The serial number AVS knows it by; absent: made from the id.
-    pub serial_number: Option<String>,
-    /// A first refresh token; once rotated, the stored one counts.
-    pub refresh_token: Option<Secret>,
-    /// Never heard above this, 0 to 100.
-    #[serde(default = "full")]
-    pub ceiling: Volume,
-    /// Any `[avs]` key for this speaker alone.
-    #[serde(default)]
-    pub avs: AvsSettings,
-}
-
-fn full() -> Volume {
-    Volume::MAX
-}
-
-/// `[[groups]]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Group {
-    /// Its id.
-    pub id: String,
-    /// The name people see; absent: the id.
-    pub name: Option<String>,
-    /// Ids of its speakers.
-    pub speakers: Vec<String>,
-}
 
 /// A file that cannot be used: where, what, and what was expected.
 #[derive(Debug)]
@@ -250,54 +163,6 @@ impl Config {
     pub fn data_dir(&self) -> PathBuf {
         let given = || std::env::var_os(STATE).map(PathBuf::from);
         self.data_dir.clone().or_else(given).unwrap_or_else(|| PathBuf::from("state"))
-    }
-
-    /// What types cannot say: the key (or `key = "value"`) at fault, and the problem.
-    fn check(&self) -> Result<(), (String, String)> {
-        for avs in
-            std::iter::once(self.avs.clone()).chain(self.speakers.iter().map(|s| s.avs.over(&self.avs)))
-        {
-            let mut whole = avs;
-            if whole.client_id.is_none() && whole.gateway.is_none() && whole.region.is_none() {
-                continue;
-            }
-            // A hub without a product is fine; what else is said of AVS is checked all the same.
-            whole.client_id.get_or_insert_with(|| "none".into());
-            whole.product_id.get_or_insert_with(|| "none".into());
-            if let Err(e) = whole.link_config("NONE") {
-                return Err((e.key.to_string(), format!("expected {}", e.expected)));
-            }
-        }
-        if !self.http.listen.ip().is_loopback() {
-            let expected = "expected a loopback address such as 127.0.0.1:8780: there is no log-in yet, so nobody \
-                            else may reach the controls";
-            return Err(("listen".into(), expected.into()));
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        for speaker in &self.speakers {
-            let at = format!("id = {:?}", speaker.id);
-            if speaker.id.is_empty() || !seen.insert(&speaker.id) {
-                return Err((at, "expected an id that no other speaker has".into()));
-            }
-            if let Some(serial) = &speaker.serial_number {
-                let plain = serial.chars().all(|c| c.is_ascii_alphanumeric());
-                if serial.is_empty() || serial.len() > 50 || !plain {
-                    return Err((
-                        format!("serial_number = {serial:?}"),
-                        "expected 1 to 50 letters and digits (RegisterAVSDevice)".into(),
-                    ));
-                }
-            }
-        }
-        for group in &self.groups {
-            if group.speakers.is_empty() {
-                return Err((
-                    format!("id = {:?}", group.id),
-                    "expected a group with at least one speaker".into(),
-                ));
-            }
-        }
-        Ok(())
     }
 }
 

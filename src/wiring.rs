@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon_actors::metrics::Metrics;
+use antiphon_actors::requests::{BluetoothAdapter, HubInput, InputSource};
 use antiphon_actors::{Parts, SpeakerSettings};
+use antiphon_bluetooth::{Bluetooth, BluetoothConfig};
 use antiphon_discovery::{ConfiguredSpeaker, DiscoveryConfig};
+use antiphon_domain::media::Media;
 use antiphon_domain::{GroupId, SpeakerId, Volume};
 use antiphon_endpoint::{Clock, Kind};
 use antiphon_link::{AvsSettings, LinkContext};
 use antiphon_render::{HubClock, RenderConfig, Renderer};
 use anyhow::Context;
 use prometheus::Registry;
+use uuid::Uuid;
 
-use crate::config::{Config, Scope, Speaker};
+use crate::config::{Config, Input, Scope, Speaker};
 use crate::kinds;
 
 /// The parts and the registry all of them count on; `more` are kinds beside the usual ones.
@@ -46,12 +51,12 @@ pub(crate) fn build(
         metrics: Metrics::new(&registry).context("metrics of the actors")?,
         discovery: discovery(config),
         assets: data_dir.join("assets"),
-        inputs: Vec::new(),
-        bluetooth: None,
+        inputs: inputs(config),
+        bluetooth: bluetooth(config, runtime, &registry)?,
         database: data_dir.join("antiphon.db"),
         voice_moves_group: config.voice.scope == Scope::Group,
-        ducking: true,
-        locales: vec!["en-US".into()],
+        ducking: config.voice.ducking,
+        locales: config.voice.locales.clone(),
         settings: settings(config),
         groups: groups(config),
     };
@@ -69,6 +74,45 @@ fn discovery(config: &Config) -> DiscoveryConfig {
         })
         .collect();
     DiscoveryConfig { interfaces: config.discovery.interfaces.clone(), configured, remembered: Vec::new() }
+}
+
+/// The machine's adapter, where a speaker has it.
+fn bluetooth(
+    config: &Config,
+    runtime: &tokio::runtime::Handle,
+    registry: &Registry,
+) -> anyhow::Result<Option<Arc<dyn BluetoothAdapter>>> {
+    if !config.speakers.iter().any(|speaker| speaker.bluetooth) {
+        return Ok(None);
+    }
+    // The same on this machine over restarts, another elsewhere: what devices are called tells nothing of them.
+    let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    let settings = BluetoothConfig {
+        adapter: config.bluetooth.adapter.clone(),
+        bus: config.bluetooth.bus.clone(),
+        salt: Uuid::try_parse(machine.trim()).unwrap_or_default(),
+        source: config.bluetooth.source.clone(),
+    };
+    let adapter = Bluetooth::start(settings, runtime, registry).context("Bluetooth could not begin")?;
+    Ok(Some(Arc::new(adapter)))
+}
+
+fn inputs(config: &Config) -> Vec<HubInput> {
+    let source = |input: &Input| {
+        // The configuration was checked: one of the three is there.
+        let device = || InputSource::Device(input.device.clone().unwrap_or_default());
+        let speaker = input.speaker.clone().map(|id| InputSource::Speaker(SpeakerId::new(id)));
+        let media = input.url.clone().map(|url| {
+            InputSource::Media(Media { url, offset: Duration::ZERO, end: None, headers: Vec::new() })
+        });
+        media.or(speaker).unwrap_or_else(device)
+    };
+    let named = |input: &Input| {
+        let own = vec![input.name.clone()];
+        if input.friendly_names.is_empty() { own } else { input.friendly_names.clone() }
+    };
+    let input = |i: &Input| HubInput { name: i.name.clone(), friendly_names: named(i), source: source(i) };
+    config.inputs.iter().map(input).collect()
 }
 
 fn groups(config: &Config) -> Vec<(GroupId, String, Vec<SpeakerId>)> {
@@ -93,8 +137,8 @@ fn settings(config: &Config) -> Box<dyn Fn(&SpeakerId) -> SpeakerSettings + Send
             ceiling: speaker.map_or(Volume::MAX, |s| s.ceiling),
             link: link(&avs, &serial),
             refresh_token: speaker.and_then(|s| s.refresh_token.clone()),
-            microphone: None,
-            bluetooth: false,
+            microphone: speaker.and_then(|s| s.microphone.clone()),
+            bluetooth: speaker.is_some_and(|s| s.bluetooth),
         }
     })
 }

@@ -16,7 +16,9 @@ fn uncommented() -> String {
     let whole: Vec<String> = text()
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting.to_string(),
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
+                setting.to_string()
+            }
             _ => line.to_string(),
         })
         .collect();
@@ -47,9 +49,12 @@ fn it_has_every_key() {
         "[http]",
         "[discovery]",
         "[voice]",
+        "[login]",
+        "[bluetooth]",
         "[airplay]",
         "[avs]",
         "[avs.timers]",
+        "[[inputs]]",
         "[[speakers]]",
         "[[groups]]",
     ] {

@@ -1,0 +1,165 @@
+//! The tables of the configuration file. Defaults are here; what types cannot say is checked in the module above.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use antiphon_avs::device::DeviceConfig;
+use antiphon_bluetooth::PULSE_SOURCE;
+use antiphon_domain::{Secret, Volume};
+use antiphon_link::AvsSettings;
+use serde::Deserialize;
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Address and port of the API, metrics and health. Loopback unless the owner says otherwise.
+    pub listen: SocketAddr,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8780)) }
+    }
+}
+
+/// `[discovery]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Discovery {
+    /// Interfaces for mDNS; absent: all; empty: none.
+    pub interfaces: Option<Vec<String>>,
+}
+
+/// `[voice]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Voice {
+    /// Whether a volume spoken to one speaker moves its group (`group`, the default) or it alone (`speaker`).
+    pub scope: Scope,
+    /// Whether music goes on quietly under speech and alarms where it may; otherwise it pauses.
+    pub ducking: bool,
+    /// The locales speakers may be asked in; the first is in force until another is chosen.
+    pub locales: Vec<String>,
+}
+
+impl Default for Voice {
+    fn default() -> Self {
+        Self { scope: Scope::default(), ducking: true, locales: DeviceConfig::default().locales }
+    }
+}
+
+/// What a volume spoken to one speaker reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Its group, each member at its own balance.
+    #[default]
+    Group,
+    /// That speaker alone.
+    Speaker,
+}
+
+/// `[login]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Login {
+    /// Where Login with Amazon sends people back to: `/link/return` of this hub, as the security profile has it; absent:
+    /// at the address by which the page was opened.
+    pub redirect_uri: Option<String>,
+}
+
+/// `[bluetooth]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bluetooth {
+    /// The adapter, as BlueZ names it.
+    pub adapter: String,
+    /// Where a device that plays is heard, in GStreamer's words; `{address}` stands for its address, with underscores.
+    pub source: String,
+    /// The bus on which BlueZ is; absent: the system's.
+    pub bus: Option<String>,
+}
+
+impl Default for Bluetooth {
+    fn default() -> Self {
+        Self { adapter: "hci0".into(), source: PULSE_SOURCE.into(), bus: None }
+    }
+}
+
+/// `[[inputs]]`: something that speakers may play besides streams.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Its name in Alexa's fixed list, e.g. `LINE 1`.
+    pub name: String,
+    /// What people call it; absent: the name.
+    #[serde(default)]
+    pub friendly_names: Vec<String>,
+    /// A network stream.
+    pub url: Option<String>,
+    /// A capture device of this machine, in GStreamer's words, e.g. `alsasrc device=hw:1`.
+    pub device: Option<String>,
+    /// What another speaker hears.
+    pub speaker: Option<String>,
+}
+
+/// `[airplay]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Airplay {
+    /// How early packets are sent, in milliseconds; absent: the kind's own default.
+    pub lead_ms: Option<u64>,
+}
+
+impl Airplay {
+    /// The lead, where one is set.
+    pub fn lead(&self) -> Option<Duration> {
+        self.lead_ms.map(Duration::from_millis)
+    }
+}
+
+/// `[[speakers]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Speaker {
+    /// Its id: chosen for a configured speaker, the protocol's own for a discovered one.
+    pub id: String,
+    /// The name people see; absent: the discovered one, else the id.
+    pub name: Option<String>,
+    /// The place in the home it stands in.
+    pub zone: Option<String>,
+    /// `virtual:`, `virtual:FILE.wav`, `airplay://HOST:PORT` or `local:`; absent for a discovered speaker.
+    pub endpoint: Option<String>,
+    /// The serial number AVS knows it by; absent: made from the id.
+    pub serial_number: Option<String>,
+    /// Its microphone in GStreamer's words, e.g. `alsasrc device=hw:1`; absent: it has none.
+    pub microphone: Option<String>,
+    /// Whether the machine's Bluetooth adapter is its; one speaker's at most.
+    #[serde(default)]
+    pub bluetooth: bool,
+    /// A first refresh token; once rotated, the stored one counts.
+    pub refresh_token: Option<Secret>,
+    /// Never heard above this, 0 to 100.
+    #[serde(default = "full")]
+    pub ceiling: Volume,
+    /// Any `[avs]` key for this speaker alone.
+    #[serde(default)]
+    pub avs: AvsSettings,
+}
+
+fn full() -> Volume {
+    Volume::MAX
+}
+
+/// `[[groups]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Its id.
+    pub id: String,
+    /// The name people see; absent: the id.
+    pub name: Option<String>,
+    /// Ids of its speakers.
+    pub speakers: Vec<String>,
+}
