@@ -91,27 +91,53 @@ pub fn start_with(config: &Config, more: Vec<Arc<dyn Kind>>) -> anyhow::Result<R
         .context("the I/O threads could not start")?;
     let data_dir: PathBuf = config.data_dir();
     let (parts, registry) = wiring::build(config, data_dir, runtime.handle(), more)?;
+    let surface = Surface {
+        listener,
+        registry,
+        redirect_uri: config.login.redirect_uri.clone(),
+        site: config.avs.client_secret.is_some(),
+    };
     let (ending, ended) = mpsc::channel(1);
     let (ready, started) = oneshot::channel();
     let actors = std::thread::Builder::new().name("antiphon-actors".into()).spawn(move || {
-        actix::System::new().block_on(live(parts, registry, listener, ready, ended));
+        actix::System::new().block_on(live(parts, surface, ready, ended));
     })?;
     let handle = started.blocking_recv().context("the actors' thread ended before it began")??;
     info!(%http, "the hub is up");
     Ok(Running { handle, http, ending, actors: Some(actors), runtime: Some(runtime) })
 }
 
+/// What the HTTP surface needs besides the actors and their parts.
+struct Surface {
+    listener: std::net::TcpListener,
+    registry: prometheus::Registry,
+    redirect_uri: Option<String>,
+    site: bool,
+}
+
 /// The life of the actors' thread.
 async fn live(
     parts: antiphon_actors::Parts,
-    registry: prometheus::Registry,
-    listener: std::net::TcpListener,
+    surface: Surface,
     ready: oneshot::Sender<anyhow::Result<HubHandle>>,
     mut ended: mpsc::Receiver<()>,
 ) {
     let (renderer, clock) = (parts.renderer.clone(), parts.clock.clone());
+    let inputs = parts.inputs.iter().map(|i| (i.name.clone(), i.friendly_names.clone())).collect();
+    let locales = parts.locales.clone();
+    let Surface { listener, registry, redirect_uri, site } = surface;
     let begun = Hub::begin(Arc::new(parts)).map_err(anyhow::Error::from).and_then(|handle| {
-        let hub = http::Hub { handle: handle.clone(), registry, renderer, clock };
+        let hub = http::Hub {
+            handle: handle.clone(),
+            registry,
+            renderer,
+            clock,
+            inputs,
+            locales,
+            redirect_uri,
+            site,
+            pending: Arc::default(),
+        };
         let server = http::serve(listener, hub.clone()).context("the HTTP surface could not start")?;
         Ok((handle, hub, server))
     });

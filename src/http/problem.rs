@@ -1,7 +1,9 @@
 //! Errors as problem details (RFC 9457): what happened, where, and what to do.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, ResponseError, error::JsonPayloadError};
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError, error::JsonPayloadError, error::QueryPayloadError,
+};
 use antiphon_actors::HubError;
 use antiphon_domain::house::HouseError;
 use serde_json::json;
@@ -72,6 +74,10 @@ impl From<HubError> for Problem {
 
 pub(crate) fn bad_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::Error {
     Problem::new(StatusCode::BAD_REQUEST, format!("the request's body: {error}")).into()
+}
+
+pub(crate) fn bad_query(error: QueryPayloadError, _: &HttpRequest) -> actix_web::Error {
+    Problem::new(StatusCode::BAD_REQUEST, format!("the request's query: {error}")).into()
 }
 
 pub(crate) async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
