@@ -1,9 +1,12 @@
 //! The command line. `run`, `demo` and `check` are the hub itself; the others talk to a running one.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+mod device;
+mod link;
+mod listen;
 
-use anyhow::{Context, bail};
+use std::path::PathBuf;
+
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
@@ -24,7 +27,7 @@ pub struct Cli {
         value_name = "URL"
     )]
     hub: String,
-    /// With `speakers`: print JSON, for scripts.
+    /// With `speakers`, `alarms` and `equalizer`: print JSON, for scripts.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -85,15 +88,67 @@ enum Command {
         /// An http or https URL: MP3, AAC, Opus, Vorbis, FLAC or WAV.
         url: String,
     },
-    /// Stop what a speaker or group plays.
+    /// Stop what a speaker or group plays, and silence what rings there.
     Stop {
         /// A speaker or group, by id or name.
         name: String,
     },
-    /// Link a speaker to an Amazon account.
-    Link {
+    /// Link a speaker to an Amazon account: shows a code to enter.
+    Link(link::Arguments),
+    /// Give a speaker's account up: tokens, alarms and settings of its Alexa device are erased.
+    Logout {
         /// A speaker, by id or name.
         name: String,
+    },
+    /// Let a speaker hear speech from a file, or from standard input as it comes.
+    Listen(listen::Arguments),
+    /// Show alarms, timers and reminders; or silence them, or say how loud they are.
+    Alarms {
+        /// A speaker, by id or name; absent: all.
+        name: Option<String>,
+        #[command(subcommand)]
+        action: Option<device::AlarmAction>,
+    },
+    /// Press a key of a speaker's remote control: Alexa decides what it does.
+    Press {
+        /// A speaker, by id or name.
+        name: String,
+        /// The key; `shuffle` to `thumbs-down` are switches.
+        #[arg(value_parser = device::KEYS)]
+        key: String,
+        /// With a switch: `on` or `off`.
+        #[arg(default_value = "on", value_parser = ["on", "off"])]
+        switch: String,
+    },
+    /// Show or set a speaker's tone: `bass +2 treble -1`, `mode movie`, `mode none`, `flat`.
+    Equalizer {
+        /// A speaker, by id or name.
+        name: String,
+        /// Bands with their level in dB (-6 to 6), `mode MODE`, or `flat`; nothing: show it.
+        #[arg(allow_hyphen_values = true)]
+        settings: Vec<String>,
+    },
+    /// Play one of the hub's inputs.
+    Input {
+        /// A speaker, by id or name.
+        name: String,
+        /// The input, by its name in Alexa's list or as people call it.
+        input: String,
+    },
+    /// Say which language a speaker is spoken to in; two are spoken in turn.
+    Locale {
+        /// A speaker, by id or name.
+        name: String,
+        /// For example `de-DE`, or `en-US es-US`.
+        #[arg(required = true)]
+        locales: Vec<String>,
+    },
+    /// Say in which time zone a speaker lives.
+    TimeZone {
+        /// A speaker, by id or name.
+        name: String,
+        /// For example `Europe/Berlin`.
+        zone: String,
     },
 }
 
@@ -146,7 +201,25 @@ impl Cli {
             Command::Stop { name } => {
                 client.post(&["api", place(name)?, name, "stop"], json!({}))?;
             }
-            Command::Link { name } => link(&client, name)?,
+            Command::Link(arguments) => link::run(&client, arguments)?,
+            Command::Logout { name } => {
+                client.ask(reqwest::Method::DELETE, &["api", "speakers", name, "link"], None)?;
+            }
+            Command::Listen(arguments) => listen::run(&client, arguments)?,
+            Command::Alarms { name, action } => {
+                device::alarms(&client, name.as_deref(), action.as_ref(), self.json)?;
+            }
+            Command::Press { name, key, switch } => device::press(&client, name, key, switch == "on")?,
+            Command::Equalizer { name, settings } => device::equalizer(&client, name, settings, self.json)?,
+            Command::Input { name, input } => {
+                device::put(&client, name, &["input"], json!({ "input": input }))?;
+            }
+            Command::Locale { name, locales } => {
+                device::put(&client, name, &["locale"], json!({ "locales": locales }))?;
+            }
+            Command::TimeZone { name, zone } => {
+                device::put(&client, name, &["time-zone"], json!({ "time_zone": zone }))?;
+            }
             Command::Run { .. } | Command::Demo | Command::Check { .. } => {}
         }
         Ok(())
@@ -176,30 +249,6 @@ fn volume_body(level: &str) -> anyhow::Result<Value> {
     let number: i64 =
         level.parse().with_context(|| format!("expected 0 to 100, +N or -N, found {level:?}"))?;
     Ok(if level.starts_with(['+', '-']) { json!({ "step": number }) } else { json!({ "volume": number }) })
-}
-
-/// Starts code-based linking, shows the code, and waits until it was entered.
-fn link(client: &Client, name: &str) -> anyhow::Result<()> {
-    client.post(&["api", "speakers", name, "link"], json!({}))?;
-    let mut shown = String::new();
-    // A code lives about ten minutes (LWA: expires_in 600).
-    let until = Instant::now() + Duration::from_secs(15 * 60);
-    while Instant::now() < until {
-        let link = client.get(&["api", "speakers", name])?["link"].take();
-        if let (Some(uri), Some(code)) =
-            (link["login"]["verification_uri"].as_str(), link["login"]["user_code"].as_str())
-            && shown != code
-        {
-            println!("Open {uri} and enter the code {code}");
-            shown = code.into();
-        }
-        if link["state"] == "connected" {
-            println!("{name} is linked.");
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    }
-    bail!("the code was not entered in time; ask for another with `antiphon link {name}`")
 }
 
 fn load(named: Option<PathBuf>) -> anyhow::Result<Config> {

@@ -1,5 +1,9 @@
 //! The picture of the hub for people: finds what they name, and prints it.
 
+mod table;
+
+pub(crate) use table::{alarms, table, tone};
+
 use antiphon_actors::snapshot::Snapshot;
 use antiphon_domain::{GroupId, SpeakerId};
 
@@ -39,86 +43,4 @@ fn find<'a>(
         [] => Err(Problem::unknown(what, wanted, &known)),
         many => Err(Problem::ambiguous(what, wanted, many)),
     }
-}
-
-/// The hub as a table for a terminal, from the API's JSON.
-pub(crate) fn table(hub: &serde_json::Value) -> String {
-    let text = |v: &serde_json::Value| v.as_str().unwrap_or("").to_string();
-    let mut rows = vec![["SPEAKER", "ID", "ZONE", "VOLUME", "ENDPOINT", "ALEXA", "GROUP"].map(String::from)];
-    for s in hub["speakers"].as_array().into_iter().flatten() {
-        let mut volume = s["volume"].as_u64().map_or("unknown".into(), |v| v.to_string());
-        if s["muted"] == true {
-            volume.push_str(" (muted)");
-        }
-        let mut endpoint = format!("{} {}", text(&s["kind"]), text(&s["endpoint"]["state"]));
-        if s["playing"] == true {
-            endpoint.push_str(", playing");
-        }
-        if let Some(why) = s["endpoint"]["why"].as_str() {
-            endpoint.push_str(&format!(": {why}"));
-        }
-        if let Some(since) = s["endpoint"]["since"].as_u64() {
-            let now =
-                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-            endpoint.push_str(&format!(" for {} s", now.saturating_sub(since)));
-        }
-        if let Some(trouble) = s["trouble"].as_str() {
-            endpoint.push_str(&format!("; the last stream failed: {trouble}"));
-        }
-        let group = text(&s["group"]);
-        let formed = hub["groups"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .any(|g| g["id"] == s["group"] && g["formed"] == true);
-        let group = if formed { group } else { String::new() };
-        rows.push([
-            text(&s["name"]),
-            text(&s["id"]),
-            text(&s["zone"]),
-            volume,
-            endpoint,
-            text(&s["link"]["state"]),
-            group,
-        ]);
-    }
-    let mut out = String::new();
-    if rows.len() == 1 {
-        out.push_str(
-            "No speaker yet. They appear as they are found; `antiphon check` says where the hub looks.\n",
-        );
-    } else {
-        let widths: Vec<usize> =
-            (0..7).map(|c| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0)).collect();
-        for row in &rows {
-            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}")).collect();
-            out.push_str(cells.join("  ").trim_end());
-            out.push('\n');
-        }
-    }
-    for g in hub["groups"].as_array().into_iter().flatten() {
-        if g["formed"] == true {
-            out.push_str(&format!(
-                "\nGroup {} ({}): volume {}",
-                text(&g["name"]),
-                text(&g["id"]),
-                g["volume"]
-            ));
-        }
-        if let Some(content) = g.get("content").filter(|c| c.is_object()) {
-            let seconds = content["position_ms"].as_u64().unwrap_or(0) / 1000;
-            let line = format!(
-                "{} {} ({}:{:02})",
-                text(&content["state"]),
-                text(&content["url"]),
-                seconds / 60,
-                seconds % 60
-            );
-            out.push_str(&format!("\n  {line}"));
-        }
-    }
-    if !out.ends_with('\n') {
-        out.push('\n');
-    }
-    out
 }
