@@ -173,7 +173,10 @@ impl Link {
                     user_code: pair.user_code,
                     expires,
                 }),
-                Out::NewAccount => self.restart_session(),
+                Out::NewAccount => {
+                    self.needs_login = None;
+                    self.restart_session();
+                }
                 Out::Usable(token) => {
                     self.needs_login = None;
                     self.feed(Input::Token(token));

@@ -131,3 +131,6 @@ impl Drop for Upload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

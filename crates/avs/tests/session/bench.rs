@@ -56,6 +56,9 @@ pub struct Bench {
     pub answered: Vec<String>,
     /// The name of the last declaration.
     pub declared: Option<String>,
+    /// The messageId and the correlation token of the event that was sent last, as far as it has them.
+    pub posted: Option<String>,
+    pub correlation: Option<String>,
 }
 
 impl Bench {
@@ -71,6 +74,8 @@ impl Bench {
             state: None,
             answered: Vec::new(),
             declared: None,
+            posted: None,
+            correlation: None,
         }
     }
 
@@ -90,7 +95,12 @@ impl Bench {
                 }
                 Output::Request(conn, stream, request) => {
                     let name = match &request.body {
-                        Some((_, body)) => event_name(body),
+                        Some((_, body)) => {
+                            self.posted = text_after(body, "\"messageId\":\"");
+                            self.correlation =
+                                text_after(body, "\"eventCorrelationToken\":\"").or(self.correlation.take());
+                            event_name(body)
+                        }
                         None => request.path.to_owned(),
                     };
                     self.asked.push((conn, stream, name.clone()));
@@ -202,6 +212,13 @@ impl Bench {
         self.answer("SynchronizeState", 204);
         assert_eq!(self.state, Some(State::Connected));
     }
+}
+
+/// The text between `mark` and the next quotation mark.
+fn text_after(body: &[u8], mark: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let at = text.find(mark)? + mark.len();
+    text[at..].split('"').next().map(str::to_owned)
 }
 
 fn event_name(body: &[u8]) -> String {

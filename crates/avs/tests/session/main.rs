@@ -4,5 +4,7 @@
 mod bench;
 mod events;
 mod opening;
+mod redeclare;
+mod speech;
 mod trouble;
 mod walk;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use antiphon_avs::message::{Event, Retry, StreamId};
+use antiphon_avs::message::{CaptureId, Event, Retry, StreamId};
 use antiphon_avs::session::{ConnId, DeclareFailed, Input, Output, Secret, Session, Stack, State};
 use antiphon_domain::HubTime;
 use proptest::prelude::*;
@@ -84,7 +84,7 @@ fn walk(stack: Stack, steps: &[(u8, u8, u16)]) {
         let conn = world.open.get(usize::from(*which) % world.open.len().max(1)).copied();
         let at = usize::from(*which) % world.streams.len().max(1);
         let stream = world.streams.get(at).cloned();
-        let input = match (what % 16, conn, stream) {
+        let input = match (what % 18, conn, stream) {
             (0, ..) => Input::Token(Secret::new("t")),
             (1, ..) if which % 8 == 0 => Input::NoToken,
             (2 | 3, Some(conn), _) => Input::Connected(conn),
@@ -126,8 +126,14 @@ fn walk(stack: Stack, steps: &[(u8, u8, u16)]) {
                 world.posted += 1;
                 let retry =
                     [Retry::Never, Retry::BeforeHeaders, Retry::UntilAccepted][usize::from(*which) % 3];
-                Input::Post(event("E", retry))
+                let mut event = event("E", retry);
+                if which % 5 == 0 {
+                    event.audio = Some(CaptureId(world.posted as u64));
+                }
+                Input::Post(event)
             }
+            (16, _, Some((_, stream, _))) => Input::Sent(stream),
+            (17, _, Some((_, stream, _))) => Input::Uploaded(stream),
             (13, ..) if world.wants_state => {
                 world.wants_state = false;
                 Input::Synchronize(Event::new("System", "SynchronizeState", json!({})))

@@ -71,6 +71,7 @@ pub fn capabilities() -> Arc<Vec<Value>> {
         of("InteractionModel", "1.2"),
         of("System", "2.0"),
         of("Speaker", "1.0"),
+        of("SpeechRecognizer", "2.3"),
     ])
 }
 
@@ -183,4 +184,27 @@ impl Rig {
 /// A device name that no other test of this process uses.
 pub fn dsn() -> String {
     format!("LINK{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A context and the registry of its metrics.
+pub fn counted_context() -> (Arc<LinkContext>, prometheus::Registry) {
+    let registry = prometheus::Registry::new();
+    let epoch = Instant::now();
+    let now = move || HubTime::EPOCH + epoch.elapsed();
+    let context = LinkContext::new(tokio::runtime::Handle::current(), &registry, Arc::new(now)).unwrap();
+    (context, registry)
+}
+
+/// All metrics as text.
+pub fn metrics(registry: &prometheus::Registry) -> String {
+    prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
+}
+
+/// Waits for a state.
+pub async fn until(mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "it never came to be");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
