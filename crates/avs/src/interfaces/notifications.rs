@@ -33,6 +33,8 @@ const WAITING: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A tone is over by then (ours).
 const LONGEST: Duration = Duration::from_secs(30);
+/// After somebody was listened to there may be a tone that says so, of the same voice (ours).
+const HEARD: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Tone {
@@ -66,6 +68,8 @@ pub(super) struct Notifications {
     playing: Option<Tone>,
     waiting: VecDeque<Asset>,
     listening: bool,
+    /// Until then nothing sounds, because somebody was listened to just now.
+    quiet: Option<HubTime>,
     alert: bool,
     number: u64,
 }
@@ -79,6 +83,7 @@ impl Notifications {
             playing: None,
             waiting: VecDeque::new(),
             listening: false,
+            quiet: None,
             alert: false,
             number: 0,
         }
@@ -96,6 +101,7 @@ impl Notifications {
 
     fn clear(&mut self, turn: &mut Turn<'_>) {
         self.waiting.clear();
+        self.quiet = None;
         if let Some(tone) = self.playing.take() {
             turn.sound(SoundCommand::Stop { id: tone.id });
         }
@@ -116,7 +122,7 @@ impl Notifications {
     }
 
     fn play_next(&mut self, turn: &mut Turn<'_>) {
-        if self.playing.is_some() || self.listening || self.alert {
+        if self.playing.is_some() || self.listening || self.quiet.is_some() || self.alert {
             return;
         }
         let Some(asset) = self.waiting.pop_front() else { return };
@@ -137,6 +143,15 @@ impl Notifications {
         turn.sound(SoundCommand::Play { id, start: SoundStart::Now });
         let until = turn.now() + PATIENCE;
         self.playing = Some(Tone { asset, id, built_in, until, heard: false });
+    }
+
+    /// Who speaks is not to be spoken over, and the voice may be wanted for the tone that says "I hear".
+    fn yield_to_listening(&mut self, turn: &mut Turn<'_>) {
+        let Some(tone) = self.playing.take_if(|_| self.listening) else { return };
+        turn.sound(SoundCommand::Stop { id: tone.id });
+        if !tone.heard {
+            self.waiting.push_front(tone.asset);
+        }
     }
 
     /// The present tone came to nothing.
@@ -200,7 +215,11 @@ impl Interface for Notifications {
 
     fn on_announcement(&mut self, announcement: &Announcement, turn: &mut Turn<'_>) {
         match announcement {
-            Announcement::Listening(listening) => self.listening = *listening,
+            Announcement::Listening(listening) => {
+                self.listening = *listening;
+                self.quiet = (!listening).then(|| turn.now() + HEARD);
+                self.yield_to_listening(turn);
+            }
             Announcement::Ringing(rings) => self.alert = *rings,
             _ => return,
         }
@@ -212,10 +231,14 @@ impl Interface for Notifications {
     }
 
     fn deadline(&self) -> Option<HubTime> {
-        self.playing.as_ref().map(|tone| tone.until)
+        let playing = self.playing.as_ref().map(|tone| tone.until);
+        playing.into_iter().chain(self.quiet).min()
     }
 
     fn on_deadline(&mut self, turn: &mut Turn<'_>) {
+        if self.quiet.take_if(|until| *until <= turn.now()).is_some() {
+            self.play_next(turn);
+        }
         if let Some(tone) = self.playing.as_ref().filter(|tone| tone.until <= turn.now()) {
             turn.sound(SoundCommand::Stop { id: tone.id });
             self.failed(turn);

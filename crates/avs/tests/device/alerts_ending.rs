@@ -153,3 +153,30 @@ fn the_ramp_is_a_setting() {
     let report = bench.directive("System.ReportState", json!({}));
     assert!(report.iter().any(|line| line.contains("AlarmVolumeRampReport")), "{report:?}");
 }
+
+#[test]
+fn every_event_of_the_catalogue_is_sent() {
+    let mut names = std::collections::BTreeSet::new();
+    let mut bench = bench();
+    let mut note = |lines: Vec<String>| {
+        names.extend(told(&lines).iter().map(|line| line.split(' ').next().unwrap().to_owned()));
+    };
+    note(set(&mut bench, "a", "TIMER", -1, json!({})));
+    note(started(&mut bench, 1));
+    note(listen(&mut bench));
+    for disk in [Disk::Refuses, Disk::Takes] {
+        bench.disk = disk;
+        note(set(&mut bench, "b", "TIMER", 60, json!({})));
+        note(bench.directive("Alerts.DeleteAlert", json!({ "token": "a" })));
+        note(bench.directive("Alerts.DeleteAlerts", json!({ "tokens": ["b"] })));
+    }
+    note(bench.signal(Signal::Wish(Wish::AlertVolume(Volume::MAX))));
+    note(bench.signal(Signal::Wish(Wish::AlarmRamp(true))));
+    let ramp = json!({ "alarmVolumeRamp": "NONE" });
+    say_no_more(&mut bench);
+    note(bench.pass(10_000));
+    note(bench.directive("Alerts.SetAlarmVolumeRamp", ramp));
+    for event in crate::catalogue::events_of("Alerts") {
+        assert!(names.contains(&event), "nothing sent {event}");
+    }
+}

@@ -192,3 +192,18 @@ fn music_takes_the_place_of_the_alarm_it_was_asked_for() {
     assert!(told(&music).contains(&"AlertStopped a".into()), "{music:?}");
     assert_eq!(state(&bench), (vec![], vec![]));
 }
+
+#[test]
+fn behind_a_request_it_is_short_and_in_front_again_when_the_request_is_over() {
+    let mut bench = bench();
+    set(&mut bench, "a", "TIMER", 5, json!({}));
+    listen(&mut bench);
+    let begun = bench.pass(5_000);
+    assert!(sounds(&begun).contains(&"sound Alert2 is BuiltIn(TimerShort)"), "{begun:?}");
+    assert_eq!(told(&started(&mut bench, 2)), ["AlertStarted a", "AlertEnteredBackground a"]);
+    say_no_more(&mut bench);
+    // Nothing comes of it.
+    let over = bench.pass(10_000);
+    assert!(told(&over).contains(&"AlertEnteredForeground a".into()), "{over:?}");
+    assert!(sounds(&over).contains(&"sound Alert3 is BuiltIn(Timer)"), "{over:?}");
+}

@@ -1,14 +1,16 @@
 //! What the tests of Alerts share: a connected device, setting, what is told and what is heard.
 
 use antiphon_avs::device::{DeviceConfig, DeviceInput};
-use antiphon_avs::effect::AssetId;
+use antiphon_avs::effect::{AssetId, Effect};
 use antiphon_avs::iso8601;
-use antiphon_avs::signal::{Signal, SoundNews};
+use antiphon_avs::message::CaptureId;
+use antiphon_avs::session::EventOutcome;
+use antiphon_avs::signal::{Initiator, Profile, Signal, SoundNews, SpeechFormat, SpeechNews, Utterance};
 use antiphon_domain::media::{MediaError, MediaErrorKind};
 use antiphon_domain::sound::Voice;
 use serde_json::{Value, json};
 
-use crate::support::Bench;
+use crate::support::{Bench, lines};
 
 /// A connected device whose cloud accepts everything.
 pub fn bench() -> Bench {
@@ -123,4 +125,35 @@ pub fn two_assets() -> Value {
 pub fn kinds(lines: &[String]) -> Vec<String> {
     let cut = |line: &&str| line.split("(AssetId").next().unwrap().to_owned();
     sounds(lines).iter().map(cut).collect()
+}
+
+/// Somebody begins to speak, and the cloud listens.
+pub fn listen(bench: &mut Bench) -> Vec<String> {
+    let utterance = Utterance {
+        id: CaptureId(1),
+        initiator: Initiator::Tap,
+        profile: Profile::NearField,
+        format: SpeechFormat::Pcm,
+        energies: None,
+    };
+    // Were the request accepted at once, that would mean that nothing comes of it.
+    let accepting = std::mem::replace(&mut bench.accepting, false);
+    let effects = bench.input(DeviceInput::Signal(Signal::Speech(SpeechNews::Begun(utterance))));
+    bench.accepting = accepting;
+    let mut told = lines(&effects);
+    for effect in effects {
+        if let Effect::Send(event) = effect
+            && event.header.namespace == "Alerts"
+            && accepting
+        {
+            let outcome = EventOutcome::Accepted { status: 204 };
+            told.extend(bench.signal(Signal::Outcome { message_id: event.header.message_id, outcome }));
+        }
+    }
+    told
+}
+
+/// They have said it.
+pub fn say_no_more(bench: &mut Bench) -> Vec<String> {
+    bench.signal(Signal::Speech(SpeechNews::Ended { id: CaptureId(1) }))
 }

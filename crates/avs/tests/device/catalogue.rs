@@ -77,6 +77,12 @@ fn catalogue() -> &'static Catalogue {
     })
 }
 
+/// The names of an interface's events.
+pub fn events_of(namespace: &str) -> Vec<String> {
+    let events = catalogue().interfaces[namespace]["events"].as_array().unwrap();
+    events.iter().map(|event| event["name"].as_str().unwrap().into()).collect()
+}
+
 #[test]
 fn capabilities_are_those_of_the_catalogue() {
     for object in Device::new(DeviceConfig::default()).capabilities() {

@@ -8,7 +8,7 @@ use antiphon_domain::media::{MediaError, MediaErrorKind};
 use antiphon_domain::sound::Voice;
 use serde_json::{Value, json};
 
-use crate::alerts_support::{set, started as alert_started};
+use crate::alerts_support::{listen, say_no_more, set, started as alert_started};
 use crate::support::{Bench, lines};
 
 fn indicate(bench: &mut Bench, asset: &str, persist: bool) -> Vec<String> {
@@ -150,6 +150,24 @@ fn a_tone_waits_for_the_end_of_an_alert() {
     assert_eq!(state(&bench), flags(true, false));
     let after = bench.signal(Signal::Wish(Wish::StopAlert));
     assert_eq!(sounds(&after).last().unwrap(), "sound Notification1");
+}
+
+#[test]
+fn a_tone_waits_while_somebody_is_listened_to() {
+    let mut bench = Bench::new();
+    bench.input(DeviceInput::Connected);
+    indicate(&mut bench, "ding", false);
+    let begun = listen(&mut bench);
+    assert!(begun.contains(&"sound Notification1 stops".into()), "{begun:?}");
+    assert!(sounds(&indicate(&mut bench, "dong", false)).is_empty());
+    assert_eq!(state(&bench), flags(true, false));
+    // The one that was not heard is heard first.
+    assert!(sounds(&say_no_more(&mut bench)).is_empty(), "the tone that says so comes first");
+    let after = bench.pass(1_000);
+    assert!(after.iter().any(|line| line.contains("media.test/ding")), "{after:?}");
+    started(&mut bench, 2);
+    let next = bench.sound(Voice::Notification, 2, SoundNews::Finished);
+    assert!(next[0].contains("media.test/dong"));
 }
 
 #[test]
