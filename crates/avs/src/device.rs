@@ -258,6 +258,11 @@ impl Device {
                 Refusal::unsupported(format!("{}.{} is not known here", header.namespace, header.name));
             return self.refuse(&directive.raw, &refusal);
         };
+        // Even a payload that says nothing is an object.
+        if !directive.payload.get().starts_with('{') {
+            let refusal = Refusal::unexpected("a payload is an object");
+            return self.fail(&directive, &refusal, now);
+        }
         match when {
             When::OnArrival => self.carry_out(index, &directive, now),
             When::InTurn(policy) => {

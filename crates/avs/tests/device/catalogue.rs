@@ -83,6 +83,23 @@ pub fn events_of(namespace: &str) -> Vec<String> {
     events.iter().map(|event| event["name"].as_str().unwrap().into()).collect()
 }
 
+/// Every directive: `Namespace.Name` and the schema of its payload.
+pub fn directives() -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    for (namespace, interface) in &catalogue().interfaces {
+        for directive in interface["directives"].as_array().into_iter().flatten() {
+            let name = format!("{namespace}.{}", directive["name"].as_str().unwrap());
+            all.push((name, directive["payload"].clone()));
+        }
+    }
+    all
+}
+
+/// Every event: `Namespace.Name`.
+pub fn events() -> Vec<String> {
+    catalogue().events.keys().cloned().collect()
+}
+
 #[test]
 fn capabilities_are_those_of_the_catalogue() {
     for object in Device::new(DeviceConfig::default()).capabilities() {

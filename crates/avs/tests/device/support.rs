@@ -1,6 +1,6 @@
 //! A device on a virtual clock, and its effects as short lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
@@ -33,6 +33,8 @@ pub struct Bench {
     pub accepting: bool,
     /// What the device did as soon as it was there.
     pub first: Vec<String>,
+    /// The events it ever sent, `Namespace.Name`.
+    pub heard: BTreeSet<String>,
     messages: u32,
 }
 
@@ -67,6 +69,7 @@ impl Bench {
             accepting: false,
             first: Vec::new(),
             estate: Estate::default(),
+            heard: BTreeSet::new(),
             messages: 0,
         };
         bench.first = lines(&bench.input(DeviceInput::Timeout));
@@ -120,6 +123,7 @@ impl Bench {
             let answer = match &effect {
                 Effect::Send(event) => {
                     check(event);
+                    self.heard.insert(format!("{}.{}", event.header.namespace, event.header.name));
                     let message_id = event.header.message_id.clone();
                     let outcome = EventOutcome::Accepted { status: 204 };
                     self.accepting.then_some(Signal::Outcome { message_id, outcome })
