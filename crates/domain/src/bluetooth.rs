@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct DeviceId(pub String);
 
+impl From<String> for DeviceId {
+    fn from(id: String) -> Self {
+        Self(id)
+    }
+}
+
 /// A profile, named from the peer's side: a phone that plays to us is an `A2dpSource`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Profile {

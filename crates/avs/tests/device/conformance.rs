@@ -11,7 +11,7 @@ const UNEXPECTED: &str = "! UNEXPECTED_INFORMATION_RECEIVED";
 const UNSUPPORTED: &str = "! UNSUPPORTED_OPERATION";
 
 /// What the rules take although the schema does not: directive, where in the payload, kind of fault (empty: any), why.
-const TAKEN: [(&str, &str, &str, &str); 15] = [
+const TAKEN: [(&str, &str, &str, &str); 17] = [
     ("AudioPlayer.Play", "playBehavior", "enum", "unknown is ENQUEUE"),
     ("AudioPlayer.Play", "audioItem.stream.interruptedBehavior", "enum", "unknown is PAUSE"),
     ("AudioPlayer.Play", "audioItem.stream.streamFormat", "enum", "concerns attachments only"),
@@ -25,8 +25,10 @@ const TAKEN: [(&str, &str, &str, &str); 15] = [
     ("Alerts.SetVolume", "volume", "bound", "clamped"),
     ("Alerts.AdjustVolume", "volume", "bound", "clamped"),
     ("Bluetooth.ConnectByProfile", "profile.version", "", "only the name tells profiles apart"),
-    ("Bluetooth.EnterDiscoverableMode", "durationInSeconds", "", "recalled, not confirmed: taken if it fits"),
-    ("TemplateRuntime", "", "", "a card is shown as far as it is understood"),
+    ("Alerts.SetAlert", "assets", "", "whatever is wrong with its tones, an alert rings"),
+    ("Alerts.SetAlert", "assetPlayOrder", "", "the same"),
+    ("Alerts.SetAlert", "backgroundAlertAsset", "", "the same"),
+    ("SpeechSynthesizer.Speak", "analyzers", "bound", "to ignore them is safe"),
 ];
 
 fn bench(directive: &str) -> Bench {
@@ -49,6 +51,7 @@ fn by_hand(name: &str) -> Option<Value> {
             json!({ "bands": [{ "name": "BASS", "levelDirection": "UP", "levelDelta": 1 }] })
         }
         "EqualizerController.ResetBands" => json!({ "bands": [{ "name": "BASS" }] }),
+        "SpeechRecognizer.SetWakeWords" => json!({ "wakeWords": ["ECHO"] }),
         "Alexa.InputController.SelectInput" => json!({ "input": "LINE 1" }),
         "Alerts.SetAlert" => json!({
             "token": "alert",
@@ -86,7 +89,7 @@ fn sample(schema: &Value) -> Value {
             }
             None => json!("text"),
         },
-        "integer" => json!(schema["minimum"].as_i64().unwrap_or(0).max(1)),
+        "integer" => json!(schema["minimum"].as_i64().unwrap_or(1)),
         "number" => json!(1.5),
         "boolean" => json!(true),
         "array" => json!([sample(&schema["items"])]),
@@ -203,6 +206,7 @@ fn refusals(told: &[String]) -> Vec<&str> {
 fn every_directive_of_the_catalogue() {
     let mut undeclared = Vec::new();
     let mut taken = [0; TAKEN.len()];
+    let mut amiss = Vec::new();
     let (mut rights, mut faults) = (0, 0);
     for (name, schema) in directives() {
         // The body of an HTTP error, not a directive.
@@ -217,12 +221,18 @@ fn every_directive_of_the_catalogue() {
             undeclared.push(name);
             continue;
         }
-        for payload in [right.clone(), with_strangers(&right), bare(&schema, &right)] {
+        let mut least = bare(&schema, &right);
+        if name == "Notifications.SetIndicator" {
+            // With a sound it needs one.
+            least["playAudioIndicator"] = json!(false);
+        }
+        for payload in [right.clone(), with_strangers(&right), least] {
             rights += 1;
             let mut bench = bench(&name);
             let told = bench.directive(&name, payload.clone());
-            assert!(refusals(&told).is_empty(), "{name} {payload}: {told:?}");
-            assert_eq!(bench.device.counts().handled, 1, "{name} {payload}");
+            if !refusals(&told).is_empty() || bench.device.counts().handled != 1 {
+                amiss.push(format!("{name}, right, {payload}: {told:?}"));
+            }
         }
         for wrong in wrongs(&schema, &right) {
             faults += 1;
@@ -236,8 +246,10 @@ fn every_directive_of_the_catalogue() {
                 let fits = fault.is_empty() || *fault == kind;
                 name.starts_with(directive) && here && fits
             });
-            let Some(row) = row else { panic!("{name}, {path} {kind}, {payload}: {told:?}") };
-            assert!(refusals(&told).is_empty(), "{name} {payload}: {told:?}");
+            let Some(row) = row.filter(|_| refusals(&told).is_empty()) else {
+                amiss.push(format!("{name}, {path} {kind}, {payload}: {told:?}"));
+                continue;
+            };
             taken[row] += 1;
         }
     }
@@ -245,8 +257,11 @@ fn every_directive_of_the_catalogue() {
     for ((directive, path, _, why), count) in TAKEN.iter().zip(taken) {
         println!("{directive} {path}: {why}, {count} times");
         let there = !undeclared.iter().any(|name| name.starts_with(directive));
-        assert!(!there || count > 0, "{directive} {path}: nothing is taken that should not be");
+        if there && count == 0 {
+            amiss.push(format!("{directive} {path}: nothing is taken that should not be"));
+        }
     }
+    assert!(amiss.is_empty(), "{amiss:#?}");
 }
 
 #[test]

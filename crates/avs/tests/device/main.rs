@@ -19,6 +19,7 @@ mod estate;
 mod inputs;
 mod notifications;
 mod outbox;
+mod payloads;
 mod remote;
 mod scenarios;
 mod speaker;

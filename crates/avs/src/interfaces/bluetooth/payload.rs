@@ -1,7 +1,8 @@
 //! The shapes of Bluetooth's events and context, and what directives bring.
 
 use antiphon_domain::bluetooth::{Device, DeviceId, Profile};
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::devices::{Category, Devices};
@@ -15,6 +16,7 @@ const PROFILE_VERSION: &str = "1.0";
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DeviceRef {
+    #[serde(deserialize_with = "not_empty")]
     pub unique_device_id: DeviceId,
 }
 
@@ -31,6 +33,7 @@ pub(super) struct One {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Categorised {
+    #[serde(deserialize_with = "not_empty")]
     pub unique_device_id: DeviceId,
     pub device_category: Category,
 }
@@ -48,12 +51,22 @@ pub(super) struct Visible {
 
 #[derive(Deserialize)]
 pub(super) struct NamedProfile {
+    #[serde(deserialize_with = "not_empty")]
     pub name: String,
 }
 
 #[derive(Deserialize)]
 pub(super) struct ByProfile {
     pub profile: NamedProfile,
+}
+
+/// A name that names nothing is no name.
+fn not_empty<'de, D: Deserializer<'de>, T: From<String>>(deserializer: D) -> Result<T, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    if name.is_empty() {
+        return Err(D::Error::custom("an empty name"));
+    }
+    Ok(T::from(name))
 }
 
 /// A profile's name; both spellings occur (AVS Device SDK).
