@@ -215,3 +215,90 @@ fn what_failed_last_is_what_the_next_play_follows() {
     let expects = json!({ "expectedPreviousToken": "b" });
     assert!(!bench.directive("AudioPlayer.Play", play("ENQUEUE", "c", expects)).is_empty());
 }
+
+/// A device that speaks; a Play waits for its turn behind that, fetched already as stream 2.
+fn waiting_behind_speech(url: &str) -> Bench {
+    let mut bench = playing();
+    let speak = json!({ "url": "cid:speech", "format": "AUDIO_MPEG", "token": "speech" });
+    bench.directive("SpeechSynthesizer.Speak", speak);
+    bench.spoken(1);
+    assert_eq!(
+        bench.directive("AudioPlayer.Play", play("REPLACE_ALL", "b", json!({ "url": url }))),
+        ["prepare 2"]
+    );
+    bench
+}
+
+#[test]
+fn a_play_that_fails_before_its_turn_fails_in_its_turn() {
+    let error = || antiphon_domain::media::MediaError {
+        kind: antiphon_domain::media::MediaErrorKind::InvalidRequest,
+        message: "gone".into(),
+    };
+    let mut bench = waiting_behind_speech("https://media.test/b");
+    assert!(bench.news(2, PlayerNews::Failed(error())).is_empty());
+    let told = bench.silent(1);
+    let stopped = told.iter().position(|line| line.starts_with("PlaybackStopped a"));
+    let failed = told.iter().position(|line| line.starts_with("PlaybackFailed"));
+    assert!(stopped.is_some() && stopped < failed, "{told:?}");
+    assert!(!told.contains(&"play 2".to_owned()), "{told:?}");
+    assert_eq!(bench.state(), "b@0 STOPPED");
+
+    // An attachment that is not there is the directive's fault: what plays goes on.
+    let mut bench = waiting_behind_speech("cid:b");
+    assert!(bench.news(2, PlayerNews::Unattached).is_empty());
+    let told = bench.silent(1);
+    assert!(told.contains(&"! UNEXPECTED_INFORMATION_RECEIVED".to_owned()), "{told:?}");
+    assert!(bench.state().starts_with("a@0"), "{}", bench.state());
+}
+
+#[test]
+fn what_is_known_of_a_play_before_its_turn_is_not_lost() {
+    let mut bench = waiting_behind_speech("https://media.test/b");
+    bench.news(2, PlayerNews::Title("song".into()));
+    bench.news(2, PlayerNews::Buffered);
+    bench.silent(1);
+    let told = bench.started(2);
+    assert_eq!(told[..2], ["PlaybackStarted b@0", "PlaybackNearlyFinished b@0"]);
+    assert!(told[2].contains("song"), "{told:?}");
+}
+
+#[test]
+fn a_stop_is_meant_for_the_plays_that_wait_too() {
+    for name in ["AudioPlayer.Stop", "AudioPlayer.ClearQueue"] {
+        let mut bench = waiting_behind_speech("https://media.test/b");
+        bench.directive(name, json!({ "clearBehavior": "CLEAR_ALL" }));
+        let told = bench.silent(1);
+        assert!(told.contains(&"stop 2".to_owned()), "{told:?}");
+        assert!(!told.contains(&"play 2".to_owned()), "{told:?}");
+        assert_eq!(bench.state(), "a@0 STOPPED");
+        assert_eq!(bench.device.counts().refused, 0);
+    }
+}
+
+#[test]
+fn a_caption_is_shown_while_its_stream_is_heard() {
+    let mut bench = Bench::new();
+    let caption = json!({ "caption": { "content": "WEBVTT", "type": "WEBVTT" } });
+    bench.directive("AudioPlayer.Play", play("REPLACE_ALL", "a", caption));
+    assert_eq!(bench.picture().caption, None);
+    bench.started(1);
+    assert_eq!(bench.picture().caption.as_deref(), Some("WEBVTT"));
+    bench.directive("AudioPlayer.Stop", json!({}));
+    assert_eq!(bench.picture().caption, None);
+}
+
+#[test]
+fn a_cause_is_told_before_its_consequence() {
+    let mut bench = playing();
+    bench.input(DeviceInput::Connected);
+    // It is spoken content: it pauses for a question, and that is told after the question.
+    let effects = bench.begun(1);
+    let asked = effects.iter().position(|e| matches!(e, Effect::Send(e) if e.header.name == "Recognize"));
+    let pause = effects.iter().position(|e| matches!(e, Effect::Player(PlayerCommand::Pause { .. })));
+    assert!(asked.is_some() && pause.is_some(), "{effects:?}");
+    let Effect::Send(event) = &effects[asked.unwrap()] else { panic!() };
+    let context = event.context.as_ref().unwrap();
+    assert!(context.iter().any(|entry| entry.payload["playerActivity"] == "PLAYING"));
+    assert_eq!(bench.news(1, PlayerNews::Paused { offset: Duration::ZERO }), ["PlaybackPaused a@0"]);
+}
