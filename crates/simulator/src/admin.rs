@@ -8,16 +8,24 @@
 //! | `GET /devices/WHO/transcript?from=N&wait=MS` | | entries from index N on; waits up to MS for an event |
 //! | `POST /devices/WHO/say` | a sentence | `{"sent":[titles],"mark":index}` |
 //! | `POST /devices/WHO/directive` | `{"directive":…}`, optional `"attachments":[{"id","base64"}]` | `{"mark":index}` |
+//! | `POST /devices/WHO/speech` | a script, below | `{}` |
+//! | `GET /devices/WHO/hearings`, `GET /devices/WHO/owed` | | what was heard; what wants an answer |
+//! | `POST /devices/WHO/revoke` | | `{}` |
+//! | `GET /ap/oa`, `POST /ap/oa` | the form | the page a person allows a device on, or a redirect |
 //! | `POST /devices/WHO/fault`, `POST /fault` (all) | a fault's spelling | `{}` |
 //! | `GET /codes`, `POST /approve` | a user code | pending codes; the DSN linked |
 //! | `GET /violations` | | all so far |
-//! | `GET /media/NAME` | | see `media` |
+//! | `GET /media/NAME`, `GET /fetched/NAME` | | see `media`; the requests for one |
+//!
+//! A script prepares the answer to the next Recognize: `text` (what will have been said) or `directives` with
+//! `attachments` (as above) or `status` or `falseWake: true`; `stop` (`usual`, `never`, `bytes:N`, `ms:N`,
+//! `silence:MS`), `road` (`response`, `downchannel`), `tagged`, `processing`, `newDialog`,
+//! `expect: {"timeout":MS,"initiator":…}`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -28,8 +36,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::answers::{Attachment, Outgoing};
+use crate::act::Shown;
+use crate::answers::Outgoing;
 use crate::media::serve::{Payload, text};
+use crate::script::{self, Script};
 use crate::state::{Device, Shared};
 use crate::transcript::{Direction, Entry};
 use crate::{Error, act, form, media};
@@ -77,7 +87,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
 
 async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Payload>, Infallible> {
     let (head, body) = request.into_parts();
-    if head.method == Method::POST && head.headers.contains_key(header::ORIGIN) {
+    // The page at /ap/oa is for browsers; what it grants goes nowhere but to the redirect it shows.
+    let page = head.uri.path() == "/ap/oa";
+    if head.method == Method::POST && head.headers.contains_key(header::ORIGIN) && !page {
         // A page in somebody's browser has no business here.
         return Ok(text(StatusCode::FORBIDDEN, "not from a browser\n"));
     }
@@ -92,6 +104,9 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         Ok(body) => body.to_bytes(),
         Err(_) => return Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "too long\n")),
     };
+    if page {
+        return Ok(authorize(&shared, &head, &body));
+    }
     let query = head.uri.query().and_then(form::parse).unwrap_or_default();
     let number = |name: &str| query.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let done = match (&head.method, &path[..]) {
@@ -106,6 +121,13 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         }
         (&Method::POST, ["devices", who, "say"]) => say(&shared, who, &body).await,
         (&Method::POST, ["devices", who, "directive"]) => directive(&shared, who, &body).await,
+        (&Method::POST, ["devices", who, "speech"]) => speech(&shared, who, &body),
+        (&Method::GET, ["devices", who, "hearings"]) => device(&shared, who, |device| json!(device.hearings)),
+        (&Method::GET, ["devices", who, "owed"]) => {
+            device(&shared, who, |device| json!(device.ledger.owed()))
+        }
+        (&Method::POST, ["devices", who, "revoke"]) => act::revoke(&shared, who).map(|()| json!({})),
+        (&Method::GET, ["fetched", name]) => Ok(json!(shared.tracks.fetched(name))),
         (&Method::POST, ["devices", who, "fault"]) => words(&body)
             .and_then(|words| words.parse())
             .and_then(|fault| act::inject(&shared, who, &fault))
@@ -121,7 +143,10 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         (&Method::POST, ["approve"]) => {
             words(&body).and_then(|code| act::approve(&shared, &code)).map(|dsn| json!({ "dsn": dsn }))
         }
-        (&Method::GET, ["violations"]) => Ok(json!(shared.lock().violations)),
+        (&Method::GET, ["violations"]) => {
+            act::settle(&shared);
+            Ok(json!(shared.lock().violations))
+        }
         _ => return Ok(text(StatusCode::NOT_FOUND, "no such path; GET / tells which there are\n")),
     };
     Ok(match done {
@@ -161,28 +186,43 @@ async fn say(shared: &Shared, who: &str, body: &Bytes) -> Result<Value, Error> {
 }
 
 async fn directive(shared: &Shared, who: &str, body: &Bytes) -> Result<Value, Error> {
-    let wrong = |why: String| Error::NotUnderstood(why);
-    let mut tree: Value = serde_json::from_slice(body).map_err(|error| wrong(error.to_string()))?;
-    let mut attachments = Vec::new();
-    for attachment in tree["attachments"].as_array().map_or(&[][..], Vec::as_slice) {
-        let coded = attachment["base64"].as_str().unwrap_or_default();
-        let data = base64::engine::general_purpose::STANDARD
-            .decode(coded)
-            .map_err(|error| wrong(error.to_string()))?;
-        let id = attachment["id"].as_str().unwrap_or_default().to_owned();
-        attachments.push(Attachment { id, data: data.into() });
-    }
+    let mut tree = tree(body)?;
+    let attachments = script::attachments(&tree["attachments"])?;
     if let Some(object) = tree.as_object_mut() {
         object.remove("attachments");
     }
-    let header = &mut tree["directive"]["header"];
-    // Not sent by hand as a rule; the wrong kind of header is let through as it is.
-    if header.is_object() && header.get("messageId").is_none() {
-        header["messageId"] = json!(uuid::Uuid::new_v4().to_string());
-    }
+    // Not sent by hand as a rule.
+    script::complete(&mut tree);
     let mark = device(shared, who, Device::next_index)?;
     act::send(shared, who, Outgoing { message: tree, attachments, attachments_first: false }).await?;
     Ok(json!({ "mark": mark }))
+}
+
+fn speech(shared: &Shared, who: &str, body: &Bytes) -> Result<Value, Error> {
+    act::answer_speech(shared, who, Script::read(&tree(body)?)?)?;
+    Ok(json!({ "mark": device(shared, who, Device::next_index)? }))
+}
+
+fn tree(body: &Bytes) -> Result<Value, Error> {
+    serde_json::from_slice(body).map_err(|error| Error::NotUnderstood(error.to_string()))
+}
+
+fn authorize(shared: &Shared, head: &http::request::Parts, body: &Bytes) -> Response<Payload> {
+    let text = String::from_utf8_lossy(body);
+    let asked = if head.method == Method::POST { &*text } else { head.uri.query().unwrap_or_default() };
+    let (status, content, kind) = match act::authorize(shared, &form::parse(asked).unwrap_or_default()) {
+        Shown::Page(page) => (StatusCode::OK, page, header::CONTENT_TYPE),
+        Shown::Refused(why) => (StatusCode::BAD_REQUEST, why, header::CONTENT_TYPE),
+        Shown::Redirect(url) => (StatusCode::FOUND, url, header::LOCATION),
+    };
+    let redirected = kind == header::LOCATION;
+    let mut response = Response::new(Payload::new(if redirected { String::new() } else { content.clone() }));
+    *response.status_mut() = status;
+    let value = if redirected { content } else { "text/html; charset=utf-8".to_owned() };
+    if let Ok(value) = header::HeaderValue::from_str(&value) {
+        response.headers_mut().insert(kind, value);
+    }
+    response
 }
 
 async fn transcript(shared: &Shared, who: &str, from: u64, wait: Duration) -> Result<Value, Error> {

@@ -1,9 +1,7 @@
-//! Owns what the cloud says of its own accord: scripted answers to coming events, and the little it knows of playing
-//! music. Pure; `events` asks here once an event has been judged.
+//! Owns what the cloud says of its own accord: directives with what is attached, and prepared answers to
+//! coming events. Plain data.
 
 use serde_json::{Value, json};
-
-use crate::transcript::{Direction, Entry};
 
 /// Binary data that goes with a directive.
 #[derive(Clone, Debug)]
@@ -90,98 +88,8 @@ impl Answer {
 
 /// A prepared answer to the next event of a kind.
 #[derive(Clone, Debug)]
-pub(crate) struct Script {
+pub(crate) struct Prepared {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) answer: Answer,
-}
-
-/// What the cloud knows of a device's music.
-#[derive(Debug, Default)]
-pub(crate) struct Player {
-    /// The album playing, and the number of its newest track sent.
-    album: Vec<String>,
-    position: usize,
-    token: Option<String>,
-    activity: Option<String>,
-    sent: u64,
-}
-
-impl Player {
-    /// Follows what the device reports.
-    pub(crate) fn notice(&mut self, entry: &Entry) {
-        if entry.direction != Direction::Event || entry.namespace != "AudioPlayer" {
-            if let Some(state) = entry.context("AudioPlayer", "PlaybackState") {
-                self.activity = state["playerActivity"].as_str().map(str::to_owned);
-            }
-            return;
-        }
-        let activity = match entry.name.as_str() {
-            "PlaybackStarted" | "PlaybackResumed" | "PlaybackStutterFinished" => "PLAYING",
-            "PlaybackStutterStarted" => "BUFFER_UNDERRUN",
-            "PlaybackPaused" => "PAUSED",
-            "PlaybackStopped" | "PlaybackFailed" => "STOPPED",
-            "PlaybackFinished" => "FINISHED",
-            _ => return,
-        };
-        self.activity = Some(activity.to_owned());
-    }
-
-    pub(crate) fn activity(&self) -> Option<&str> {
-        self.activity.as_deref()
-    }
-
-    /// Begins an album of these URLs and returns the Play of its first track.
-    pub(crate) fn begin(&mut self, album: Vec<String>) -> Option<Outgoing> {
-        self.album = album;
-        self.position = 0;
-        self.play("REPLACE_ALL", None)
-    }
-
-    /// The Play of the next track now, as "next" asks for.
-    pub(crate) fn skip(&mut self) -> Option<Outgoing> {
-        // Behind the last track the album begins again.
-        self.position = (self.position + 1).checked_rem(self.album.len())?;
-        self.play("REPLACE_ALL", None)
-    }
-
-    /// The Play of the track before.
-    pub(crate) fn back(&mut self) -> Option<Outgoing> {
-        self.position = self.position.saturating_sub(1);
-        self.play("REPLACE_ALL", None)
-    }
-
-    /// The Play of the same track again.
-    pub(crate) fn again(&mut self) -> Option<Outgoing> {
-        self.play("REPLACE_ALL", None)
-    }
-
-    /// The Play that follows the track with this token, when it is the newest and not the album's last.
-    pub(crate) fn follow(&mut self, token: &str) -> Option<Outgoing> {
-        if self.token.as_deref() != Some(token) || self.position + 1 >= self.album.len() {
-            return None;
-        }
-        self.position += 1;
-        self.play("ENQUEUE", Some(token))
-    }
-
-    fn play(&mut self, behavior: &str, previous: Option<&str>) -> Option<Outgoing> {
-        let url = self.album.get(self.position)?;
-        self.sent += 1;
-        let title = url.rsplit('/').next().unwrap_or_default();
-        let token = format!("track:{}:{title}", self.sent);
-        let mut stream = json!({
-            "url": url,
-            "token": token,
-            "offsetInMilliseconds": 0,
-            "expiryTime": "2099-12-31T23:59:59+0000",
-            "progressReport": { "progressReportDelayInMilliseconds": 1000 },
-        });
-        if let Some(previous) = previous {
-            stream["expectedPreviousToken"] = json!(previous);
-        }
-        self.token = Some(token);
-        let item = json!({ "audioItemId": title, "stream": stream });
-        Some(Outgoing::new("AudioPlayer", "Play", json!({ "playBehavior": behavior, "audioItem": item })))
-    }
 }

@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::Command;
+use crate::{Command, Hear};
 
 /// How long `say` and `directive` wait for the device's first event, milliseconds.
 const WAIT: u32 = 1000;
@@ -27,21 +27,17 @@ pub async fn drive(base: &str, command: Command) -> anyhow::Result<()> {
             let text = std::fs::read(&file).with_context(|| file.display().to_string())?;
             let mut tree: Value =
                 serde_json::from_slice(&text).with_context(|| file.display().to_string())?;
-            let mut attachments = Vec::new();
-            for pair in attach {
-                let (id, file) = pair.split_once('=').context("--attach wants ID=FILE")?;
-                let data = std::fs::read(file).with_context(|| file.to_owned())?;
-                attachments.push(
-                    json!({ "id": id, "base64": base64::engine::general_purpose::STANDARD.encode(data) }),
-                );
-            }
             if !tree.is_object() {
                 bail!("{}: an object was expected", file.display());
             }
-            tree["attachments"] = Value::Array(attachments);
+            tree["attachments"] = attachments(&attach)?;
             let answer =
                 post(base, &format!("/devices/{}/directive", escape(&name)), tree.to_string()).await?;
             follow(base, &name, &answer).await?;
+        }
+        Command::Hear(hear) => {
+            let path = format!("/devices/{}/speech", escape(&hear.name));
+            post(base, &path, script(&hear)?.to_string()).await?;
         }
         Command::Devices => {
             for device in list(&get(base, "/devices").await?) {
@@ -78,6 +74,41 @@ pub async fn drive(base: &str, command: Command) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn attachments(pairs: &[String]) -> anyhow::Result<Value> {
+    let mut attachments = Vec::new();
+    for pair in pairs {
+        let (id, file) = pair.split_once('=').context("--attach wants ID=FILE")?;
+        let data = std::fs::read(file).with_context(|| file.to_owned())?;
+        let coded = base64::engine::general_purpose::STANDARD.encode(data);
+        attachments.push(json!({ "id": id, "base64": coded }));
+    }
+    Ok(Value::Array(attachments))
+}
+
+/// The script which the options of `hear` mean.
+fn script(hear: &Hear) -> anyhow::Result<Value> {
+    let mut script = json!({ "stop": hear.stop, "tagged": !hear.untagged, "processing": hear.processing });
+    if hear.downchannel {
+        script["road"] = json!("downchannel");
+    }
+    if let Some(timeout) = hear.expect {
+        script["expect"] = json!({ "timeout": timeout });
+    }
+    match &hear.file {
+        Some(file) => {
+            let text = std::fs::read(file).with_context(|| file.display().to_string())?;
+            let tree: Value = serde_json::from_slice(&text).with_context(|| file.display().to_string())?;
+            script["directives"] = if tree.is_array() { tree } else { json!([tree]) };
+            script["attachments"] = attachments(&hear.attach)?;
+        }
+        None if hear.false_wake => script["falseWake"] = json!(true),
+        None if hear.nothing => script["status"] = json!(204),
+        None if !hear.sentence.is_empty() => script["text"] = json!(hear.sentence.join(" ")),
+        None => {}
+    }
+    Ok(script)
 }
 
 /// Prints what was sent and what the device said to it.

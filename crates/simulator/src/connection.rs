@@ -213,6 +213,8 @@ async fn route(link: &Arc<Link>, request: Request<RecvStream>, mut respond: Send
         (&Method::POST, _) if lower.starts_with("/auth/o2/") => {
             login::lwa(link, &lower, &head, body, respond).await
         }
+        (&Method::GET | &Method::POST, "/ap/oa") => login::page(link, &head, body, respond).await,
+        (&Method::GET, "/user/profile") => login::profile(link, &head, respond),
         _ => {
             link.violation(&path, format!("no such request: {} {path}", head.method));
             reply::send(&mut respond, 404, None);

@@ -73,6 +73,7 @@ async fn obey(
     match order {
         Down::Directive(outgoing, told) => {
             let attachment_bytes = outgoing.attachments.iter().map(|one| one.data.len() as u64).sum();
+            shared.sending(dsn, connection, &outgoing.message);
             for part in emit::parts(&outgoing) {
                 let emission = shared.lock().device(dsn).armed.emission();
                 emitter.part(&part, emission).await?;

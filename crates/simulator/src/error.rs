@@ -50,6 +50,12 @@ pub enum Error {
     /// A fault's name or argument is wrong.
     #[error("fault {0:?}: {1}")]
     BadFault(String, &'static str),
+    /// A speech script's form is wrong.
+    #[error("script: {0}")]
+    BadScript(String),
+    /// An authorization request was refused, or could not be read.
+    #[error("authorization: {0}")]
+    Authorization(String),
     /// What was waited for did not happen.
     #[error("{what}: not within {after:?}")]
     Timeout {

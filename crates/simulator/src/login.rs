@@ -10,6 +10,7 @@ use h2::server::SendResponse;
 use http::request::Parts;
 use serde_json::{Value, json};
 
+use crate::act::{self, Shown};
 use crate::connection::Link;
 use crate::lwa::{self, Bearer, Outcome};
 use crate::state::Declared;
@@ -74,6 +75,27 @@ pub(crate) async fn lwa(
         shared.touch(&dsn);
     }
     reply::send(&mut respond, status, Some(&answer));
+}
+
+/// `GET /user/profile?access_token=…`.
+pub(crate) fn profile(link: &Link, head: &Parts, mut respond: SendResponse<Bytes>) {
+    let query = head.uri.query().and_then(form::parse).unwrap_or_default();
+    let token = query.get("access_token").map_or("", String::as_str);
+    let (status, body) = link.shared.lock().lwa.profile(token, Instant::now());
+    reply::send(&mut respond, status, Some(&body));
+}
+
+/// `GET /ap/oa?…`, and the form it shows.
+pub(crate) async fn page(link: &Link, head: &Parts, mut body: RecvStream, mut respond: SendResponse<Bytes>) {
+    let body = reply::body(&mut body).await.unwrap_or_default();
+    let text = String::from_utf8(body).unwrap_or_default();
+    let asked =
+        if head.method == http::Method::POST { text.as_str() } else { head.uri.query().unwrap_or_default() };
+    match act::authorize(&link.shared, &form::parse(asked).unwrap_or_default()) {
+        Shown::Page(page) => reply::page(&mut respond, 200, &page),
+        Shown::Refused(why) => reply::page(&mut respond, 400, &why),
+        Shown::Redirect(url) => reply::redirect(&mut respond, &url),
+    }
 }
 
 /// `PUT /v1/devices/@self/capabilities`.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::authorize::{Codes, proven};
 use crate::options::Options;
 
 /// Most pending code pairs; the oldest are forgotten.
@@ -49,7 +50,9 @@ pub(crate) struct Lwa {
     /// Refresh tokens that were good once: never open the door again, not even in open mode.
     retired: HashMap<String, String>,
     revoked: HashSet<String>,
-    codes: HashMap<String, String>,
+    pub(crate) codes: Codes,
+    /// Devices whose tokens belong to a companion site: their refreshes want its secret.
+    sites: HashSet<String>,
 }
 
 /// Who an access token speaks for.
@@ -68,9 +71,7 @@ impl Lwa {
 
     /// Makes an authorization code for a device, as a companion application would bring it.
     pub(crate) fn grant_code(&mut self, dsn: &str) -> String {
-        let code = random();
-        self.codes.insert(code.clone(), dsn.to_owned());
-        code
+        self.codes.grant(dsn, None, Instant::now())
     }
 
     /// The device a refresh token is or was good for.
@@ -181,10 +182,25 @@ impl Lwa {
             "refresh_token" if field("client_id").is_empty() => {
                 (error("invalid_client", "client_id is missing"), Outcome::Refused)
             }
-            "refresh_token" => self.refresh(field("refresh_token"), now, options),
-            "authorization_code" => match self.codes.remove(field("code")) {
-                Some(dsn) => (self.issue(&dsn, None, now, options), Outcome::Other),
-                None => (error("invalid_grant", "unknown code"), Outcome::Other),
+            "refresh_token" => {
+                let site = self.owner(field("refresh_token"), options);
+                if site.is_some_and(|dsn| self.sites.contains(&dsn))
+                    && let Err((name, why)) = proven(field("client_id"), field("client_secret"), options)
+                {
+                    return (error(name, why), Outcome::Refused);
+                }
+                self.refresh(field("refresh_token"), now, options)
+            }
+            "authorization_code" => match self.codes.redeem(form, now, options) {
+                Ok((dsn, site)) => {
+                    self.revoked.remove(&dsn);
+                    self.sites.remove(&dsn);
+                    if site {
+                        self.sites.insert(dsn.clone());
+                    }
+                    (self.issue(&dsn, None, now, options), Outcome::Other)
+                }
+                Err((name, why)) => (error(name, why), Outcome::Other),
             },
             "" => (error("invalid_request", "grant_type is missing"), Outcome::Other),
             _ => (error("unsupported_grant_type", "no such grant type"), Outcome::Other),
@@ -212,7 +228,19 @@ impl Lwa {
         let dsn = pair.dsn.clone();
         self.pairs.remove(device_code);
         self.revoked.remove(&dsn);
+        self.sites.remove(&dsn);
         self.issue(&dsn, None, now, options)
+    }
+
+    /// `GET /user/profile`: whose account a device belongs to.
+    pub(crate) fn profile(&self, access_token: &str, now: Instant) -> Reply {
+        match self.bearer(access_token, now) {
+            Bearer::Valid(_) => {
+                let id = "amzn1.account.SIMULATOR";
+                (200, json!({ "user_id": id, "name": "Simulated Person", "email": "person@example.org" }))
+            }
+            Bearer::Expired(_) | Bearer::Unknown => error("invalid_token", "the access token is not valid"),
+        }
     }
 
     fn refresh(&mut self, token: &str, now: Instant, options: &Options) -> (Reply, Outcome) {
@@ -266,7 +294,8 @@ pub(crate) fn error(name: &str, description: &str) -> Reply {
     (status, json!({ "error": name, "error_description": description }))
 }
 
-fn device_of(scope_data: &str) -> Option<String> {
+/// The device serial number in a `scope_data`.
+pub(crate) fn device_of(scope_data: &str) -> Option<String> {
     let tree: Value = serde_json::from_str(scope_data).ok()?;
     let scope = &tree["alexa:all"];
     scope["productID"].as_str().filter(|product| !product.is_empty())?;

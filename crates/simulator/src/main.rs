@@ -27,8 +27,8 @@ struct Arguments {
 enum Command {
     /// Run a simulator until interrupted.
     Run(Run),
-    /// Say a sentence to a device: "set volume to 5", "volume up", "mute", "play demo", "stop", "next",
-    /// "timer 10 seconds", "tell me TEXT".
+    /// Say a sentence to a device: "set volume to 5", "play demo", "stop", "next", "alarm in 10 seconds", "snooze",
+    /// "cancel alarms", "bass up", "switch to AUX 1", "show weather", "tell me TEXT", "ask me TEXT", ...
     Say {
         /// Name or serial number of the device.
         name: String,
@@ -64,8 +64,45 @@ enum Command {
         #[arg(long, value_name = "ID=FILE")]
         attach: Vec<String>,
     },
+    /// Prepare the answer to the device's next spoken request.
+    Hear(Hear),
     /// Print what devices did against the rules.
     Violations,
+}
+
+#[derive(clap::Args)]
+struct Hear {
+    /// Name or serial number of the device.
+    name: String,
+    /// What the user will have said: a sentence as `say` understands it.
+    sentence: Vec<String>,
+    /// When enough was heard: usual (1 s), never, bytes:N, ms:N, silence:MS.
+    #[arg(long, default_value = "usual")]
+    stop: String,
+    /// It will have been no wake word.
+    #[arg(long)]
+    false_wake: bool,
+    /// Nothing comes of it (204).
+    #[arg(long)]
+    nothing: bool,
+    /// Send StopCapture on the downchannel.
+    #[arg(long)]
+    downchannel: bool,
+    /// Send StopCapture without dialogRequestId.
+    #[arg(long)]
+    untagged: bool,
+    /// Frame the answer by RequestProcessingStarted and RequestProcessingCompleted.
+    #[arg(long)]
+    processing: bool,
+    /// Ask back: ExpectSpeech with this time-out, milliseconds.
+    #[arg(long, value_name = "MS")]
+    expect: Option<u64>,
+    /// Answer by the directives of this JSON file instead: one {"directive":…} or a list of them.
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// ID=FILE: attach the file under this content id; may be repeated.
+    #[arg(long, value_name = "ID=FILE")]
+    attach: Vec<String>,
 }
 
 #[derive(clap::Args)]
@@ -85,7 +122,7 @@ struct Run {
     /// Age at which connections are sent away, seconds.
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     max_age: u64,
-    /// Approve every user code at once.
+    /// Approve every user code at once, and every authorization request.
     #[arg(long)]
     approve_all: bool,
 }
@@ -116,6 +153,7 @@ async fn serve(run: Run) -> anyhow::Result<()> {
     options.token_lifetime = Duration::from_secs(run.token_lifetime);
     options.max_age = Some(Duration::from_secs(run.max_age));
     options.approve_all = run.approve_all;
+    options.allow_all = run.approve_all;
     // A device need not declare itself again because this program was restarted.
     options.require_declaration = false;
     let simulator = Simulator::start(options).await?;

@@ -34,16 +34,35 @@ pub struct Options {
     pub code_interval: Duration,
     /// Approve every code pair as soon as it is made.
     pub approve_all: bool,
+    /// Clients that may ask for authorization codes; empty: whoever asks, a site with whatever secret.
+    pub clients: Vec<Client>,
+    /// Answer `/ap/oa` by the redirect at once, as if a person had pressed "Allow".
+    pub allow_all: bool,
+    /// Life of an authorization code (LWA: 5 min).
+    pub grant_lifetime: Duration,
     /// Idle time of a downchannel after which a bare delimiter line is sent.
     pub keep_alive: Duration,
     /// Age at which a connection is sent GOAWAY (service: about 60 min); `None` never.
     pub max_age: Option<Duration>,
     /// A connection without an accepted SynchronizeState this long after its downchannel opened is cut; `None` never.
     pub synchronise_within: Option<Duration>,
+    /// How long a device may take to answer a directive that wants an event (Bluetooth: at least 50 s).
+    pub answer_within: Duration,
     /// SETTINGS_MAX_CONCURRENT_STREAMS (service: 10).
     pub max_streams: u32,
     /// Events and directives kept per device; older ones are forgotten.
     pub transcript_limit: usize,
+}
+
+/// A security profile of Login with Amazon.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    /// Its `client_id`.
+    pub id: String,
+    /// Its `client_secret`, if it is a companion site's.
+    pub secret: Option<String>,
+    /// Where it may be redirected to; empty: anywhere.
+    pub redirects: Vec<String>,
 }
 
 /// A device that already has a refresh token.
@@ -75,9 +94,13 @@ impl Options {
             code_lifetime: Duration::from_secs(600),
             code_interval: Duration::from_secs(5),
             approve_all: false,
+            clients: Vec::new(),
+            allow_all: false,
+            grant_lifetime: Duration::from_secs(300),
             keep_alive: Duration::from_secs(30),
             max_age: Some(Duration::from_secs(3600)),
             synchronise_within: Some(Duration::from_secs(10)),
+            answer_within: Duration::from_secs(10),
             max_streams: 10,
             transcript_limit: 10_000,
         }

@@ -57,6 +57,23 @@ pub(crate) fn refuse(respond: &mut SendResponse<Bytes>, status: u16) {
     send(respond, status, exception(status).as_ref());
 }
 
+/// Answers with a page.
+pub(crate) fn page(respond: &mut SendResponse<Bytes>, status: u16, text: &str) {
+    let head = head(status, Some("text/html; charset=utf-8"));
+    if let Ok(mut stream) = respond.send_response(head, false) {
+        let _ = stream.send_data(text.to_owned().into(), true);
+    }
+}
+
+/// Sends a browser elsewhere.
+pub(crate) fn redirect(respond: &mut SendResponse<Bytes>, url: &str) {
+    let mut head = head(302, None);
+    if let Ok(location) = http::HeaderValue::from_str(url) {
+        head.headers_mut().insert("location", location);
+    }
+    let _ = respond.send_response(head, true);
+}
+
 /// Reads a short body whole; `None` if it is too long or breaks off.
 pub(crate) async fn body(stream: &mut RecvStream) -> Option<Vec<u8>> {
     let mut whole = Vec::new();

@@ -12,10 +12,14 @@ use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::answers::{Answer, Attachment, Outgoing, Script};
+use crate::answers::{Answer, Attachment, Outgoing, Prepared};
 use crate::catalogue::Catalogue;
 use crate::faults::{Fault, take};
+use crate::hearing::Hearing;
+use crate::judge::Owed;
+use crate::media::Fetched;
 use crate::options::Options;
+use crate::script::Script;
 use crate::state::{Control, Device, Shared};
 use crate::transcript::{Connection, Counts, DeviceView, Entry, Violation};
 use crate::{Error, act, admin, ca, connection};
@@ -106,17 +110,58 @@ impl Simulator {
         self.send(who, Outgoing { message, attachments, attachments_first: false }).await
     }
 
-    /// Understands a sentence and sends what the cloud would; the titles sent. Sentences: "set volume to N" (0 to 10
-    /// the spoken scale, above 10 per cent), "volume up|down" (ten steps), "mute", "unmute", "play NAME" ("demo",
-    /// "tone-440", a track's file name, a URL), "stop", "next", "previous", "timer N seconds|minutes", "tell me TEXT".
+    /// Understands a sentence and sends what the cloud would; the titles sent. Sentences: "set volume to 5", "play
+    /// demo", "alarm in 3 seconds", "bass up", "ask me TEXT" and all others of the table in `say/mod.rs`.
     pub async fn say(&self, who: &str, sentence: &str) -> Result<Vec<String>, Error> {
         act::say(&self.shared, who, sentence).await
     }
 
     /// Prepares the answer to the next event of this kind from this device, instead of the usual one.
     pub fn answer_next(&self, dsn: &str, namespace: &str, name: &str, answer: Answer) {
-        let script = Script { namespace: namespace.to_owned(), name: name.to_owned(), answer };
+        let script = Prepared { namespace: namespace.to_owned(), name: name.to_owned(), answer };
         self.shared.lock().device(dsn).scripts.push_back(script);
+    }
+
+    /// Prepares the answer to the next Recognize of a device, by DSN or name; without one it says how long it heard.
+    pub fn answer_speech(&self, who: &str, script: Script) -> Result<(), Error> {
+        act::answer_speech(&self.shared, who, script)
+    }
+
+    /// What was heard from a device, oldest first: its last 16 Recognizes, also one that is still coming in.
+    pub fn hearings(&self, dsn: &str) -> Vec<Hearing> {
+        self.shared.lock().device(dsn).hearings.iter().cloned().collect()
+    }
+
+    /// Waits for a Recognize with an index from `from` on (0 for the first) that fits.
+    pub async fn wait_hearing(
+        &self,
+        dsn: &str,
+        from: usize,
+        mut fits: impl FnMut(&Hearing) -> bool,
+        within: Duration,
+    ) -> Result<Hearing, Error> {
+        let mut changed = self.shared.lock().device(dsn).changed.subscribe();
+        let search = async {
+            loop {
+                let found = self.hearings(dsn).into_iter().find(|one| one.index >= from && fits(one));
+                match found {
+                    Some(hearing) => return hearing,
+                    // The sender lives in the device, which is never removed.
+                    None => drop(changed.changed().await),
+                }
+            }
+        };
+        match tokio::time::timeout(within, search).await {
+            Ok(hearing) => Ok(hearing),
+            Err(_) => {
+                Err(Error::Timeout { what: format!("{dsn}: a Recognize from {from} on"), after: within })
+            }
+        }
+    }
+
+    /// Directives of a device that want an event in answer which has not come.
+    pub fn owed(&self, dsn: &str) -> Vec<Owed> {
+        self.shared.lock().device(dsn).ledger.owed()
     }
 
     /// What was said to and by a device, oldest first, as far as it is kept.
@@ -222,6 +267,7 @@ impl Simulator {
 
     /// All that any device did against the rules so far; a test asserts that it is empty.
     pub fn violations(&self) -> Vec<Violation> {
+        act::settle(&self.shared);
         self.shared.lock().violations.clone()
     }
 
@@ -263,6 +309,22 @@ impl Simulator {
     /// An authorization code for `grant_type=authorization_code`, as a companion application would bring it.
     pub fn authorization_code(&self, dsn: &str) -> String {
         self.shared.lock().lwa.grant_code(dsn)
+    }
+
+    /// Does what a person does who opens an authorization URL (`…/ap/oa?…`) and presses "Allow": the URL to which the
+    /// browser is redirected, with `code` and `state`, or with `error`.
+    pub fn allow(&self, url: &str) -> Result<String, Error> {
+        act::allow(&self.shared, url)
+    }
+
+    /// Voids all tokens of a device, as a person does who deregisters it: the device learns it at its next refresh.
+    pub fn revoke(&self, who: &str) -> Result<(), Error> {
+        act::revoke(&self.shared, who)
+    }
+
+    /// Requests for `/media/NAME` so far, oldest first (the last 1000 of all names).
+    pub fn fetched(&self, name: &str) -> Vec<Fetched> {
+        self.shared.tracks.fetched(name)
     }
 
     /// Ends politely: GOAWAY everywhere, a moment for the streams to finish, then closes.

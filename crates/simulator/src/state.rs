@@ -10,12 +10,16 @@ use std::time::Instant;
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::answers::{Player, Script};
+use crate::answers::Prepared;
 use crate::catalogue::Catalogue;
 use crate::downchannel::Down;
 use crate::faults::Armed;
+use crate::hearing::Hearing;
+use crate::judge::{HandOver, Ledger};
 use crate::lwa::Lwa;
 use crate::options::Options;
+use crate::provider::Player;
+use crate::script::Script;
 use crate::transcript::{Connection, Counts, DeviceView, Direction, Entry, Violation};
 
 /// Most violations kept; a device that does nothing right must not fill the memory.
@@ -93,6 +97,11 @@ impl Shared {
         entry
     }
 
+    /// Notes a directive that is about to be written: its answer may come before the writing is recorded.
+    pub(crate) fn sending(&self, dsn: &str, connection: u64, message: &Value) {
+        self.lock().device(dsn).ledger.sending(message, connection, Instant::now());
+    }
+
     /// Tells whoever waits for this device that something other than its transcript changed.
     pub(crate) fn touch(&self, dsn: &str) {
         self.lock().device(dsn).changed.send_modify(|version| *version += 1);
@@ -126,6 +135,8 @@ pub(crate) struct State {
     pub(crate) devices: BTreeMap<String, Device>,
     pub(crate) lwa: Lwa,
     pub(crate) violations: Vec<Violation>,
+    /// Streams begun by one device before another had ended them.
+    pub(crate) hand_overs: Vec<HandOver>,
     /// The next TCP connections are refused.
     pub(crate) refuse: u32,
     /// LWA errors for whoever asks next, before it is known who asks.
@@ -184,7 +195,15 @@ pub(crate) struct Device {
     pub(crate) downchannels: Vec<Downchannel>,
     pub(crate) counts: Counts,
     pub(crate) armed: Armed,
-    pub(crate) scripts: VecDeque<Script>,
+    pub(crate) scripts: VecDeque<Prepared>,
+    /// Answers to coming Recognizes.
+    pub(crate) speech: VecDeque<Script>,
+    pub(crate) hearings: VecDeque<Hearing>,
+    pub(crate) ledger: Ledger,
+    /// Bluetooth devices it told of: name in lower case, id.
+    pub(crate) bluetooth: BTreeMap<String, String>,
+    /// Connections that were made to fall silent: nothing is owed on them.
+    pub(crate) silenced: Vec<u64>,
     pub(crate) player: Player,
     pub(crate) changed: watch::Sender<u64>,
     volume: Option<u64>,
@@ -219,6 +238,11 @@ impl Device {
             counts: Counts::default(),
             armed: Armed::default(),
             scripts: VecDeque::new(),
+            speech: VecDeque::new(),
+            hearings: VecDeque::new(),
+            ledger: Ledger::default(),
+            bluetooth: BTreeMap::new(),
+            silenced: Vec::new(),
             player: Player::default(),
             changed: watch::channel(0).0,
             volume: None,
@@ -271,11 +295,23 @@ impl Device {
             self.muted = levels["muted"].as_bool().or(self.muted);
         }
         self.player.notice(entry);
+        if entry.direction == Direction::Event {
+            let told = entry.context("Bluetooth", "BluetoothState");
+            let payload = (entry.namespace == "Bluetooth").then(|| entry.payload());
+            for told in told.into_iter().chain(payload) {
+                crate::skills::device::learn(&mut self.bluetooth, told);
+            }
+        }
     }
 
     /// Index which the next transcript entry will have.
     pub(crate) fn next_index(&self) -> u64 {
         self.next_index
+    }
+
+    /// Whether the device declared this interface.
+    pub(crate) fn declares(&self, interface: &str) -> bool {
+        self.declared.as_ref().is_some_and(|declared| declared.interfaces.contains_key(interface))
     }
 
     /// Whether a synchronised connection with an open downchannel is there.

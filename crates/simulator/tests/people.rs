@@ -164,17 +164,24 @@ async fn an_album_goes_on_by_itself() {
     let nearly = |token: &serde_json::Value| {
         event("AudioPlayer", "PlaybackNearlyFinished", json!({"token":token,"offsetInMilliseconds":1}))
     };
+    let started = |token: &serde_json::Value| {
+        event("AudioPlayer", "PlaybackStarted", json!({"token":token,"offsetInMilliseconds":0}))
+    };
+    device.event(&started(&stream["token"])).await.unwrap();
     let (status, body) = device.event(&nearly(&stream["token"])).await.unwrap();
     assert_eq!(status, 200);
     assert!(
         body.contains("ENQUEUE") && body.contains("demo-2.mp3") && body.contains("expectedPreviousToken")
     );
     assert_eq!(device.event(&nearly(&json!("stale"))).await.unwrap().0, 204);
-    simulator.inject("a", &"no-final-delimiter".parse().unwrap()).unwrap();
+    assert!(simulator.violations().pop().unwrap().what.contains("no Play had the token"));
+    simulator.forget_violations();
     let token =
         simulator.transcript("a").iter().rfind(|e| e.is_directive("AudioPlayer", "Play")).unwrap().payload()
             ["audioItem"]["stream"]["token"]
             .clone();
+    device.event(&started(&token)).await.unwrap();
+    simulator.inject("a", &"no-final-delimiter".parse().unwrap()).unwrap();
     let (status, body) = device.event(&nearly(&token)).await.unwrap();
     assert!(status == 200 && body.ends_with("}\r\n"), "{body}");
     assert!(simulator.violations().is_empty(), "{:?}", simulator.violations());

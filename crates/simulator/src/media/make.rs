@@ -18,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// What a file is made from.
 pub(crate) enum Source {
     Sound(Sound),
+    /// HLS: the playlist, beside its segments.
+    Segments(Sound),
     Speech(String),
 }
 
@@ -34,6 +36,12 @@ pub(crate) async fn make(folder: &Path, name: &str, source: Source, format: Form
                 let synthesis = tokio::task::spawn_blocking(move || synth::wav(sound)).await;
                 let bytes = synthesis.map_err(|error| error.to_string())?;
                 tokio::fs::write(&wav, bytes).await.map_err(|error| error.to_string())?;
+            }
+            Source::Segments(sound) => {
+                let synthesis = tokio::task::spawn_blocking(move || synth::wav(sound)).await;
+                let bytes = synthesis.map_err(|error| error.to_string())?;
+                tokio::fs::write(&wav, bytes).await.map_err(|error| error.to_string())?;
+                return segments(folder, &draft, name, &wav).await;
             }
             Source::Speech(text) => speak(&text, &wav).await?,
         }
@@ -71,6 +79,41 @@ async fn encode(wav: &Path, coded: &Path, format: Format) -> Result<(), String> 
     command.args(["!", "wavparse", "!", "audioconvert", "!", "audioresample", "!"]);
     command.args(encoder).args(["!", "filesink"]).arg(location(coded));
     run(command, "gst-launch-1.0", None).await
+}
+
+/// Cuts a WAV into MPEG-TS segments `STEM.hls-NNNNN.ts`; the playlist appears last, when all it names is there.
+async fn segments(folder: &Path, draft: &str, name: &str, wav: &Path) -> Result<Bytes, String> {
+    let room = folder.join(draft);
+    tokio::fs::create_dir(&room).await.map_err(|error| error.to_string())?;
+    let made = async {
+        let stem = name.trim_end_matches(".m3u8");
+        let list = room.join("list.m3u8");
+        let mut command = Command::new("gst-launch-1.0");
+        command.args(["-q", "-e", "filesrc"]).arg(location(wav));
+        command.args(["!", "wavparse", "!", "audioconvert", "!", "audioresample", "!"]);
+        command.args(["avenc_aac", "bitrate=128000", "!", "aacparse", "!", "hlssink2"]);
+        command.arg(location(&room.join(format!("{stem}.hls-%05d.ts"))));
+        let mut playlist = std::ffi::OsString::from("playlist-location=");
+        playlist.push(&list);
+        command.arg(playlist);
+        command.arg(format!("target-duration={}", super::playlist::SEGMENT));
+        command.args(["playlist-length=0", "max-files=0"]);
+        run(command, "gst-launch-1.0", None).await?;
+        let text = tokio::fs::read(&list).await.map_err(|error| error.to_string())?;
+        let mut files = tokio::fs::read_dir(&room).await.map_err(|error| error.to_string())?;
+        while let Some(file) = files.next_entry().await.map_err(|error| error.to_string())? {
+            if file.path() != list {
+                let to = folder.join(file.file_name());
+                tokio::fs::rename(file.path(), to).await.map_err(|error| error.to_string())?;
+            }
+        }
+        tokio::fs::rename(&list, folder.join(name)).await.map_err(|error| error.to_string())?;
+        Ok(Bytes::from(text))
+    }
+    .await;
+    // Empty if all went well; a folder left behind is only untidy.
+    let _ = tokio::fs::remove_dir_all(&room).await;
+    made
 }
 
 fn location(path: &Path) -> std::ffi::OsString {

@@ -5,20 +5,27 @@
 //! - `demo-N.EXT`, N from 1 to 3: a small melody of half a minute; together the album `demo`;
 //!   `demo.EXT` is the first.
 //! - EXT: `mp3`, `aac` (ADTS), `m4a` (AAC in MP4), `opus` (in Ogg), `ogg` (Vorbis), `flac`, `wav`.
+//! - `TRACK.m3u8` (without EXT): HLS on demand, MPEG-TS segments of 2 s; `live-HZ.m3u8`: HLS live, for ever.
+//! - `NAME.m3u`, `NAME.pls`: playlists of an album or track; `nested.m3u` names another.
+//! - `say-TEXT.mp3`: speech. `cover.png`: a picture.
+//! - `slow-NAME`: the same at 12,000 bytes a second; `cut-NAME`: the connection breaks in the middle.
 //! - `404`, `500`, `stall` (begins, then no more bytes), `garbage` (claims to be MP3): what fails.
 //!
 //! WAV is written by `synth`; the rest is encoded by `gst-launch-1.0`, speech is spoken by `espeak-ng`.
 
 pub(crate) mod make;
+mod playlist;
 pub(crate) mod serve;
 mod synth;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::Error;
 
@@ -112,22 +119,77 @@ pub(crate) fn album(name: &str, base: &str) -> Option<Vec<String>> {
     }
 }
 
+/// Requests remembered.
+const MAX_FETCHED: usize = 1000;
+
+/// One request for a medium.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// What was asked for, below `/media/`.
+    pub name: String,
+    /// When.
+    #[serde(skip)]
+    pub at: Instant,
+    /// Its header lines, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
 /// The made files.
 pub(crate) struct Tracks {
     folder: PathBuf,
+    started: Instant,
+    fetched: Mutex<VecDeque<Fetched>>,
     /// One lock a file being made, so that two who ask make it once.
     making: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Tracks {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder, making: Mutex::default() }
+        Self { folder, started: Instant::now(), fetched: Mutex::default(), making: Mutex::default() }
     }
 
     /// The bytes of a track, made now if it is new; `None` if there is no such track.
     pub(crate) async fn track(&self, name: &str) -> Option<Result<(Bytes, Format), Error>> {
         let (sound, format) = recipe(name)?;
         Some(self.kept(name, make::Source::Sound(sound), format).await.map(|bytes| (bytes, format)))
+    }
+
+    /// Remembers a request.
+    pub(crate) fn note(&self, name: &str, headers: &http::HeaderMap) {
+        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let mut fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        if fetched.len() >= MAX_FETCHED {
+            fetched.pop_front();
+        }
+        fetched.push_back(Fetched { name: name.to_owned(), at: Instant::now(), headers });
+    }
+
+    /// The requests for a medium, oldest first.
+    pub(crate) fn fetched(&self, name: &str) -> Vec<Fetched> {
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        fetched.iter().filter(|one| one.name == name).cloned().collect()
+    }
+
+    /// The playlist of a sound cut in segments, made now if it is new.
+    async fn hls(&self, stem: &str, sound: Sound) -> Result<String, Error> {
+        let name = format!("{stem}.m3u8");
+        let bytes = self.kept(&name, make::Source::Segments(sound), Format::Aac).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// A playlist; `None` if there is none of that name.
+    async fn playlist(&self, name: &str, base: &str) -> Option<Result<(String, &'static str), Error>> {
+        playlist::playlist(self, name, base, self.started).await
+    }
+
+    /// A segment, once the playlist that names it was asked for.
+    async fn segment(&self, name: &str) -> Option<Bytes> {
+        if !playlist::segment(name) {
+            return None;
+        }
+        tokio::fs::read(self.folder.join(name)).await.ok().map(Bytes::from)
     }
 
     /// A spoken text as MP3.

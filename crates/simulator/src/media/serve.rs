@@ -1,7 +1,8 @@
 //! Owns the answers to `GET /media/NAME`: content types, Range (RFC 9110, section 14), and the names that fail.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
@@ -9,45 +10,76 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use super::Tracks;
 
-/// An HTTP/1.1 body: all at once, or a beginning and then nothing for ever.
+/// A picture of one grey pixel.
+const COVER: &[u8] = &[
+    0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, 0x49, 0x48, 0x44, 0x52, 0, 0, 0, 1, 0, 0,
+    0, 1, 8, 0, 0, 0, 0, 0x3a, 0x7e, 0x9b, 0x55, 0, 0, 0, 0x0a, 0x49, 0x44, 0x41, 0x54, 0x78, 0x9c, 0x63,
+    0x68, 0, 0, 0, 0x82, 0, 0x81, 0x77, 0xcd, 0x72, 0xb6, 0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42,
+    0x60, 0x82,
+];
+
+/// Bytes a second of a `slow-` medium: half of what its MP3 needs.
+const SLOW: usize = 12_000;
+/// Pieces a second of a `slow-` medium.
+const PIECES: usize = 10;
+
+/// How a body goes on the wire.
+enum Pace {
+    AtOnce,
+    /// A beginning, then nothing for ever.
+    Stalls,
+    /// A beginning, then the connection breaks.
+    Breaks,
+    /// Little by little.
+    Drips(Pin<Box<tokio::time::Sleep>>),
+}
+
+/// An HTTP/1.1 body.
 pub(crate) struct Payload {
-    data: Option<Bytes>,
-    stalls: bool,
+    data: Bytes,
+    pace: Pace,
     length: u64,
 }
 
 impl Payload {
     pub(crate) fn new(data: impl Into<Bytes>) -> Self {
         let data = data.into();
-        Self { length: data.len() as u64, data: Some(data).filter(|data| !data.is_empty()), stalls: false }
+        Self { length: data.len() as u64, data, pace: Pace::AtOnce }
     }
 
-    fn stalling(data: Bytes, length: u64) -> Self {
-        Self { data: Some(data), stalls: true, length }
+    fn take(&mut self, count: usize) -> Frame<Bytes> {
+        let piece = self.data.split_to(count.min(self.data.len()));
+        self.length = self.length.saturating_sub(piece.len() as u64);
+        Frame::data(piece)
     }
 }
 
 impl Body for Payload {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = std::io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.data.take() {
-            Some(data) => {
-                self.length = self.length.saturating_sub(data.len() as u64);
-                Poll::Ready(Some(Ok(Frame::data(data))))
+        let left = self.data.len();
+        match &mut self.pace {
+            Pace::Drips(sleep) if left > 0 => {
+                ready!(sleep.as_mut().poll(context));
+                let next = tokio::time::Instant::now() + Duration::from_secs(1) / PIECES as u32;
+                sleep.as_mut().reset(next);
+                Poll::Ready(Some(Ok(self.take(SLOW / PIECES))))
             }
+            _ if left > 0 => Poll::Ready(Some(Ok(self.take(left)))),
             // Nothing will ever wake this: that is the stall. The connection's end drops it.
-            None if self.stalls => Poll::Pending,
-            None => Poll::Ready(None),
+            Pace::Stalls => Poll::Pending,
+            Pace::Breaks => Poll::Ready(Some(Err(std::io::Error::other("broken on purpose")))),
+            Pace::AtOnce | Pace::Drips(_) => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_none() && !self.stalls
+        self.data.is_empty() && matches!(self.pace, Pace::AtOnce | Pace::Drips(_))
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -65,21 +97,56 @@ pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Payl
 
 /// Answers for `/media/NAME`.
 pub(crate) async fn serve(tracks: &Tracks, name: &str, headers: &HeaderMap) -> Response<Payload> {
+    tracks.note(name, headers);
+    let slow = name.strip_prefix("slow-");
+    let cut = name.strip_prefix("cut-");
+    let mut response = find(tracks, slow.or(cut).unwrap_or(name), headers).await;
+    let payload = response.body_mut();
+    if slow.is_some() {
+        payload.pace = Pace::Drips(Box::pin(tokio::time::sleep(Duration::ZERO)));
+    }
+    if cut.is_some() {
+        // The length stays that of the whole.
+        payload.data.truncate(payload.data.len() / 2);
+        payload.pace = Pace::Breaks;
+    }
+    response
+}
+
+async fn find(tracks: &Tracks, name: &str, headers: &HeaderMap) -> Response<Payload> {
     match name {
         "404" => return text(StatusCode::NOT_FOUND, "no such track\n"),
         "500" => return text(StatusCode::INTERNAL_SERVER_ERROR, "broken on purpose\n"),
         "garbage" => return whole(garbage(), "audio/mpeg"),
         "stall" => return stall(tracks).await,
+        "cover.png" => return whole(COVER, "image/png"),
         _ => {}
+    }
+    if let Some(words) = name.strip_prefix("say-").and_then(|name| name.strip_suffix(".mp3")) {
+        return match tracks.speech(words).await {
+            Ok(data) => ranged(data, "audio/mpeg", headers),
+            Err(error) => failed(&error),
+        };
+    }
+    if let Some(data) = tracks.segment(name).await {
+        return ranged(data, "video/mp2t", headers);
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    match tracks.playlist(name, &format!("http://{host}/media")).await {
+        Some(Ok((text, content_type))) => return whole(text, content_type),
+        Some(Err(error)) => return failed(&error),
+        None => {}
     }
     match tracks.track(name).await {
         None => text(StatusCode::NOT_FOUND, "no such track\n"),
-        Some(Err(error)) => {
-            tracing::error!(%error, "track not made");
-            text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
-        }
+        Some(Err(error)) => failed(&error),
         Some(Ok((data, format))) => ranged(data, format.content_type(), headers),
     }
+}
+
+fn failed(error: &crate::Error) -> Response<Payload> {
+    tracing::error!(%error, "medium not made");
+    text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
 }
 
 fn ranged(data: Bytes, content_type: &str, headers: &HeaderMap) -> Response<Payload> {
@@ -113,7 +180,8 @@ async fn stall(tracks: &Tracks) -> Response<Payload> {
     match tracks.track("tone-440.mp3").await {
         Some(Ok((data, format))) => {
             let beginning = data.slice(..data.len() / 3);
-            let mut response = Response::new(Payload::stalling(beginning, data.len() as u64));
+            let length = data.len() as u64;
+            let mut response = Response::new(Payload { data: beginning, pace: Pace::Stalls, length });
             set(response.headers_mut(), header::CONTENT_TYPE, format.content_type());
             response
         }

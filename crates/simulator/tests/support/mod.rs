@@ -219,3 +219,111 @@ pub async fn ready(simulator: &Simulator, dsn: &str) -> (Device, Downchannel) {
     assert_eq!(device.event(&synchronise()).await.unwrap().0, 204);
     (device, Downchannel::new(down))
 }
+
+/// As `ready`, with these interfaces besides System and Speaker, whose states are told where they have one.
+pub async fn ready_with(simulator: &Simulator, dsn: &str, more: &[&str]) -> (Device, Downchannel) {
+    let mut device = connect(simulator).await;
+    let token = format!("Atzr|{dsn}|{}", uuid::Uuid::new_v4());
+    assert_eq!(device.refresh(&token).await.0, 200);
+    let interfaces = [&["System", "Speaker"], more].concat();
+    assert_eq!(device.declare(&interfaces).await, 204);
+    let down = device.get("/v20160207/directives").await.unwrap();
+    assert_eq!(down.status(), 200);
+    let mut synchronise = synchronise();
+    synchronise["context"] = context(more);
+    assert_eq!(device.event(&synchronise).await.unwrap().0, 204);
+    (device, Downchannel::new(down))
+}
+
+/// A whole context for Speaker and these interfaces.
+pub fn context(more: &[&str]) -> Value {
+    let mut entries = vec![json!({"header":{"namespace":"Speaker","name":"VolumeState"},
+        "payload":{"volume":40,"muted":false}})];
+    for (namespace, name, payload) in [
+        ("SpeechRecognizer", "RecognizerState", json!({"wakeword":"ALEXA"})),
+        (
+            "SpeechSynthesizer",
+            "SpeechState",
+            json!({"token":"","offsetInMilliseconds":0,"playerActivity":"FINISHED"}),
+        ),
+        (
+            "AudioPlayer",
+            "PlaybackState",
+            json!({"token":"","offsetInMilliseconds":0,"playerActivity":"IDLE"}),
+        ),
+        ("Alerts", "AlertsState", json!({"allAlerts":[],"activeAlerts":[]})),
+        ("Notifications", "IndicatorState", json!({"isEnabled":false,"isVisualIndicatorPersisted":false})),
+        ("EqualizerController", "EqualizerState", json!({"bands":[{"name":"BASS","level":0}]})),
+        ("Bluetooth", "BluetoothState", json!({"alexaDevice":{"friendlyName":"x"},"pairedDevices":[]})),
+    ] {
+        if more.contains(&namespace) {
+            entries.push(json!({"header":{"namespace":namespace,"name":name},"payload":payload}));
+        }
+    }
+    json!(entries)
+}
+
+/// A Recognize on its way: metadata sent, sound as the test likes.
+pub struct Speaking {
+    stream: h2::SendStream<Bytes>,
+    response: h2::client::ResponseFuture,
+}
+
+impl Device {
+    pub async fn recognize(&mut self, message: &Value) -> Speaking {
+        let request = Request::post("https://127.0.0.1/v20160207/events")
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "multipart/form-data; boundary=BB")
+            .body(())
+            .unwrap();
+        let mut h2 = self.h2.clone().ready().await.unwrap();
+        let (response, stream) = h2.send_request(request, false).unwrap();
+        let mut speaking = Speaking { stream, response };
+        let head = format!(
+            "--BB\r\nContent-Disposition: form-data; name=\"metadata\"\r\nContent-Type: application/json\r\n\r\n{message}\r\n\
+             --BB\r\nContent-Disposition: form-data; name=\"audio\"\r\nContent-Type: application/octet-stream\r\n\r\n"
+        );
+        speaking.sound(head.as_bytes());
+        speaking
+    }
+}
+
+impl Speaking {
+    pub fn sound(&mut self, bytes: &[u8]) {
+        self.stream.send_data(Bytes::copy_from_slice(bytes), false).unwrap();
+    }
+
+    /// Ends the sound.
+    pub fn end(&mut self) {
+        self.stream.send_data(Bytes::from_static(b"\r\n--BB--\r\n"), true).unwrap();
+    }
+
+    /// The answer from its beginning on, without waiting for its end.
+    pub async fn answer(self) -> Downchannel {
+        Downchannel::new(self.response.await.unwrap())
+    }
+
+    /// The whole answer.
+    pub async fn whole(self) -> (u16, String) {
+        let response = tokio::time::timeout(PATIENCE, self.response).await.unwrap().unwrap();
+        let status = response.status().as_u16();
+        let mut answer = Downchannel::new(response);
+        while answer.more().await {}
+        (status, answer.text)
+    }
+}
+
+/// A Recognize with a full context.
+pub fn recognize(profile: &str, initiator: Value, more: &[&str]) -> Value {
+    let mut message = event(
+        "SpeechRecognizer",
+        "Recognize",
+        json!({"profile":profile,"format":"AUDIO_L16_RATE_16000_CHANNELS_1"}),
+    );
+    if !initiator.is_null() {
+        message["event"]["payload"]["initiator"] = initiator;
+    }
+    message["event"]["header"]["dialogRequestId"] = json!(uuid::Uuid::new_v4().to_string());
+    message["context"] = context(more);
+    message
+}
