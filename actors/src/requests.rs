@@ -1,7 +1,8 @@
 //! What surfaces hand in beside commands: speech, inputs of the hub, answers of log-ins, and the seam of the Bluetooth
 //! adapter. Plain data; carried out by the speaker's actor.
 
-use antiphon_avs::signal::{Initiator, Profile, SpeechFormat};
+pub use antiphon_avs::message::CaptureId;
+pub use antiphon_avs::signal::{Initiator, Profile, SpeechFormat, Wish};
 use antiphon_domain::SpeakerId;
 use antiphon_domain::media::Media;
 pub use antiphon_link::{AuthorizationAnswer, AuthorizationRequest, Grant};
