@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use antiphon_audio::ramp::VOLUME_RAMP;
 use antiphon_audio::tone::Tone;
 use antiphon_domain::media::Media;
+use antiphon_domain::sound::{BuiltIn, Voice};
 use antiphon_domain::{Gain, Lead, SpeakerId};
 use antiphon_endpoint::{Clock, Kind};
 use antiphon_host::VirtualKind;
-use antiphon_render::{FeedEvent, HubClock, Output, RenderConfig, Renderer};
+use antiphon_render::{FeedEvent, HubClock, Output, RenderConfig, Renderer, Sound, Start};
 
 const PLAY: Duration = Duration::from_secs(10);
 const LEAD: Lead = Lead(Duration::from_millis(80));
@@ -28,9 +29,9 @@ fn main() {
     let url = format!("file://{}", path.display());
     start_latency(&url);
     for (case, gain) in [("unity", Gain::UNITY), ("gain", Gain::Db(-12.0))] {
-        let alone = cost(&url, 1, gain);
+        let alone = cost(&url, 1, gain, 0);
         for speakers in [64, 256, 1_000] {
-            let all = cost(&url, speakers, gain);
+            let all = cost(&url, speakers, gain, 0);
             let more = (speakers - 1) as f64;
             let labels = format!("{{speakers=\"{speakers}\",mix=\"{case}\"}}");
             println!(
@@ -41,7 +42,23 @@ fn main() {
             println!("render_late_blocks{labels} {:.0} blocks", all.2);
         }
     }
+    voices(&url);
     std::fs::remove_file(path).unwrap();
+}
+
+/// What an alarm over the content costs each speaker, against content at a gain alone.
+fn voices(url: &str) {
+    const SPEAKERS: usize = 100;
+    let without = cost(url, SPEAKERS, Gain::Db(-12.0), 0);
+    let with = cost(url, SPEAKERS, Gain::Db(-12.0), 8);
+    let speakers = SPEAKERS as f64;
+    println!(
+        "render_one_voice_cpu{{speakers=\"100\"}} {:.5} cpu-s/stream-minute",
+        (with.0 - without.0) / speakers
+    );
+    println!("render_voice_to_content_cpu{{speakers=\"100\"}} {:.2} ratio", with.0 / without.0);
+    println!("render_one_voice_memory{{speakers=\"100\"}} {:.1} KiB", (with.1 - without.1) / speakers);
+    println!("render_late_blocks{{speakers=\"100\",mix=\"voice\"}} {:.0} blocks", with.2);
 }
 
 fn start_latency(url: &str) {
@@ -70,8 +87,8 @@ fn start_latency(url: &str) {
     println!("render_open_to_first_due{{source=\"file\",quantile=\"0.99\"}} {:.1} ms", millis[29]);
 }
 
-/// CPU seconds a minute, resident KiB, late blocks.
-fn cost(url: &str, speakers: usize, gain: Gain) -> (f64, f64, f64) {
+/// CPU seconds a minute, resident KiB, late blocks; `alarms`: passes of the alarm on each, one after the other.
+fn cost(url: &str, speakers: usize, gain: Gain, alarms: usize) -> (f64, f64, f64) {
     let hub = Hub::new();
     let outputs: Vec<Output> = (0..speakers).map(|number| hub.output(number)).collect();
     let (told, events) = channel();
@@ -88,6 +105,16 @@ fn cost(url: &str, speakers: usize, gain: Gain) -> (f64, f64, f64) {
     }
     feed.start(LEAD);
     while !matches!(events.recv().unwrap(), FeedEvent::Started { .. }) {}
+    let mut sounds: Vec<Sound> = Vec::new();
+    for output in &outputs {
+        let mut start = Start::Now;
+        for _ in 0..alarms {
+            let sound = hub.renderer.open_sound(BuiltIn::Alarm, Arc::new(|_| {}));
+            output.play_sound(&sound, Voice::Alert, start);
+            start = Start::After { sound: sound.id(), pause: Duration::ZERO };
+            sounds.push(sound);
+        }
+    }
     std::thread::sleep(Duration::from_secs(1));
     let (cpu, began) = (cpu_seconds(), Instant::now());
     std::thread::sleep(PLAY);
