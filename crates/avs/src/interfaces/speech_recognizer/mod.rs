@@ -21,7 +21,7 @@ use super::{Announcement, Handling, Interface, Known, Turn, View, unlisted};
 use crate::device::DeviceConfig;
 use crate::effect::{CaptureCommand, Effect, SoundCommand, SoundSource, SoundStart};
 use crate::exception::Refusal;
-use crate::message::{CaptureId, ContextEntry, Directive, Event, Retry};
+use crate::message::{CaptureId, ContextEntry, Directive, Event};
 use crate::picture::{Attention, Picture};
 use crate::sequencer::Policy;
 use crate::session::EventOutcome;
@@ -110,18 +110,10 @@ impl SpeechRecognizer {
             State::Idle | State::Busy { .. } => None,
         };
         let dialog = Uuid::new_v4().to_string();
-        if let Some((voice, ambient)) = utterance.energies.filter(|(v, a)| v.is_finite() && a.is_finite()) {
-            let energies = json!({ "voiceEnergy": voice, "ambientEnergy": ambient });
-            let mut event = Event::new(NAMESPACE, "ReportEchoSpatialPerceptionData", energies);
-            event.header.dialog_request_id = Some(dialog.clone());
-            event.retry = Retry::Never;
+        if let Some(event) = payload::energies(utterance, &dialog) {
             turn.send(event);
         }
-        let payload = payload::recognize(utterance, expected, turn.view.moment);
-        let mut event = Event::new(NAMESPACE, "Recognize", payload);
-        event.header.dialog_request_id = Some(dialog.clone());
-        event.audio = Some(utterance.id);
-        event.retry = Retry::Never;
+        let event = payload::recognize(utterance, &dialog, expected, turn.view.moment);
         let held = utterance.initiator == Initiator::PressAndHold;
         self.request = Some(Request {
             message_id: event.header.message_id.clone(),

@@ -4,9 +4,10 @@ use antiphon_domain::Moment;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::NAMESPACE;
 use crate::exception::Refusal;
 use crate::interfaces::payload;
-use crate::message::Directive;
+use crate::message::{Directive, Event, Retry};
 use crate::signal::{Initiator, Profile, SpeechFormat, Utterance};
 
 /// The wake words that may be chosen, one at a time [R]. Antiphon has no engine; a surface with one sends what it
@@ -124,9 +125,24 @@ pub(super) fn end_of_speech(directive: &Directive) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The payload of a Recognize. After an ExpectSpeech its initiator counts, or its lack of one, whatever began the
+/// ReportEchoSpatialPerceptionData, which goes before the Recognize of the same dialog where energies were measured.
+pub(super) fn energies(utterance: &Utterance, dialog: &str) -> Option<Event> {
+    let (voice, ambient) = utterance.energies.filter(|(v, a)| v.is_finite() && a.is_finite())?;
+    let energies = json!({ "voiceEnergy": voice, "ambientEnergy": ambient });
+    let mut event = Event::new(NAMESPACE, "ReportEchoSpatialPerceptionData", energies);
+    event.header.dialog_request_id = Some(dialog.into());
+    event.retry = Retry::Never;
+    Some(event)
+}
+
+/// A Recognize, still without its context. After an ExpectSpeech its initiator counts, or its lack of one, whatever began the
 /// utterance.
-pub(super) fn recognize(utterance: &Utterance, expected: Option<Option<Value>>, now: Moment) -> Value {
+pub(super) fn recognize(
+    utterance: &Utterance,
+    dialog: &str,
+    expected: Option<Option<Value>>,
+    now: Moment,
+) -> Event {
     let profile = match (&utterance.initiator, utterance.profile) {
         // The two belong together.
         (Initiator::PressAndHold, _) | (_, Profile::CloseTalk) => "CLOSE_TALK",
@@ -147,7 +163,11 @@ pub(super) fn recognize(utterance: &Utterance, expected: Option<Option<Value>>, 
     if let Some(initiator) = initiator {
         payload["initiator"] = initiator;
     }
-    payload
+    let mut event = Event::new(NAMESPACE, "Recognize", payload);
+    event.header.dialog_request_id = Some(dialog.into());
+    event.audio = Some(utterance.id);
+    event.retry = Retry::Never;
+    event
 }
 
 fn initiator(initiator: &Initiator) -> Option<Value> {

@@ -24,6 +24,9 @@ impl Speak {
         let read: Payload = payload(directive)?;
         let content_id = read.url.strip_prefix("cid:").filter(|id| !id.is_empty());
         let content_id = content_id.ok_or_else(|| Refusal::unexpected("speech is an attachment (cid:)"))?;
+        if read.analyzers.iter().any(|analyzer| analyzer.interface.is_empty()) {
+            return Err(Refusal::unexpected("an analyzer without a name"));
+        }
         Ok(Self {
             content_id: content_id.into(),
             token: read.token,
@@ -43,8 +46,8 @@ struct Payload {
     #[serde(default)]
     play_behavior: Behaviour,
     caption: Option<Caption>,
-    #[serde(rename = "analyzers", default)]
-    _analyzers: Vec<Analyzer>,
+    #[serde(default)]
+    analyzers: Vec<Analyzer>,
 }
 
 #[derive(Deserialize)]
@@ -82,8 +85,7 @@ enum CaptionKind {
 /// Only looked at, so that a wrong one is answered.
 #[derive(Deserialize)]
 struct Analyzer {
-    #[serde(rename = "interface")]
-    _interface: String,
+    interface: String,
     #[serde(rename = "enabled")]
     _enabled: Switch,
 }
