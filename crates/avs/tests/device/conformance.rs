@@ -11,7 +11,7 @@ const UNEXPECTED: &str = "! UNEXPECTED_INFORMATION_RECEIVED";
 const UNSUPPORTED: &str = "! UNSUPPORTED_OPERATION";
 
 /// What the rules take although the schema does not: directive, where in the payload, kind of fault (empty: any), why.
-const TAKEN: [(&str, &str, &str, &str); 17] = [
+const TAKEN: [(&str, &str, &str, &str); 16] = [
     ("AudioPlayer.Play", "playBehavior", "enum", "unknown is ENQUEUE"),
     ("AudioPlayer.Play", "audioItem.stream.interruptedBehavior", "enum", "unknown is PAUSE"),
     ("AudioPlayer.Play", "audioItem.stream.streamFormat", "enum", "concerns attachments only"),
@@ -28,7 +28,6 @@ const TAKEN: [(&str, &str, &str, &str); 17] = [
     ("Alerts.SetAlert", "assets", "", "whatever is wrong with its tones, an alert rings"),
     ("Alerts.SetAlert", "assetPlayOrder", "", "the same"),
     ("Alerts.SetAlert", "backgroundAlertAsset", "", "the same"),
-    ("SpeechSynthesizer.Speak", "analyzers", "bound", "to ignore them is safe"),
 ];
 
 fn bench(directive: &str) -> Bench {
