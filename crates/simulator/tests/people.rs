@@ -186,3 +186,34 @@ async fn an_album_goes_on_by_itself() {
     assert!(status == 200 && body.ends_with("}\r\n"), "{body}");
     assert!(simulator.violations().is_empty(), "{:?}", simulator.violations());
 }
+
+#[tokio::test]
+async fn playlists_and_broken_media() {
+    if !present("gst-launch-1.0", "playlists_and_broken_media") {
+        return;
+    }
+    let (simulator, _folder) = simulator(|_| {}).await;
+    let list = bytes(get(&simulator, "/media/tone-440-5s.m3u8", None).await).await;
+    let list = String::from_utf8(list.to_vec()).unwrap();
+    assert!(list.contains("#EXTINF") && list.contains("#EXT-X-ENDLIST"), "{list}");
+    let segments: Vec<&str> = list.lines().filter(|line| line.ends_with(".ts")).collect();
+    assert!(segments.len() >= 2, "{list}");
+    for segment in segments {
+        let segment = get(&simulator, &format!("/media/{segment}"), None).await;
+        assert_eq!(segment.status(), 200);
+        assert_eq!(bytes(segment).await[0], 0x47, "a transport stream packet");
+    }
+    let pls = bytes(get(&simulator, "/media/demo.pls", None).await).await;
+    let wanted = format!("File3={}", simulator.track("demo-3.mp3"));
+    assert!(String::from_utf8(pls.to_vec()).unwrap().contains(&wanted));
+    let m3u = bytes(get(&simulator, "/media/tone-440-1s.wav.m3u", None).await).await;
+    assert!(String::from_utf8(m3u.to_vec()).unwrap().ends_with("tone-440-1s.wav\r\n"));
+    assert!(get(&simulator, "/media/cut-tone-440-1s.wav", None).await.into_body().collect().await.is_err());
+    let began = std::time::Instant::now();
+    let mut slow = get(&simulator, "/media/slow-tone-440-1s.wav", None).await.into_body();
+    for _ in 0..3 {
+        slow.frame().await.unwrap().unwrap();
+    }
+    assert!(began.elapsed() >= std::time::Duration::from_millis(150));
+    assert_eq!(simulator.fetched("demo.pls").len(), 1);
+}

@@ -91,7 +91,9 @@ async fn segments(folder: &Path, draft: &str, name: &str, wav: &Path) -> Result<
         let mut command = Command::new("gst-launch-1.0");
         command.args(["-q", "-e", "filesrc"]).arg(location(wav));
         command.args(["!", "wavparse", "!", "audioconvert", "!", "audioresample", "!"]);
-        command.args(["avenc_aac", "bitrate=128000", "!", "aacparse", "!", "hlssink2"]);
+        command.args(["avenc_aac", "bitrate=128000", "!", "aacparse", "!", "cut.audio"]);
+        // Its sound has a pad of that name; linked without it, the sink waits for ever.
+        command.args(["hlssink2", "name=cut"]);
         command.arg(location(&room.join(format!("{stem}.hls-%05d.ts"))));
         let mut playlist = std::ffi::OsString::from("playlist-location=");
         playlist.push(&list);

@@ -23,13 +23,16 @@ const SLOW: usize = 12_000;
 /// Pieces a second of a `slow-` medium.
 const PIECES: usize = 10;
 
+/// Between the last byte of a `cut-` medium and the break: an error at once would take those bytes with it.
+const FLUSHED: Duration = Duration::from_millis(100);
+
 /// How a body goes on the wire.
 enum Pace {
     AtOnce,
     /// A beginning, then nothing for ever.
     Stalls,
-    /// A beginning, then the connection breaks.
-    Breaks,
+    /// A beginning, then, once that has left, the connection breaks.
+    Breaks(Pin<Box<tokio::time::Sleep>>),
     /// Little by little.
     Drips(Pin<Box<tokio::time::Sleep>>),
 }
@@ -70,10 +73,17 @@ impl Body for Payload {
                 sleep.as_mut().reset(next);
                 Poll::Ready(Some(Ok(self.take(SLOW / PIECES))))
             }
+            Pace::Breaks(sleep) if left > 0 => {
+                sleep.as_mut().reset(tokio::time::Instant::now() + FLUSHED);
+                Poll::Ready(Some(Ok(self.take(left))))
+            }
             _ if left > 0 => Poll::Ready(Some(Ok(self.take(left)))),
             // Nothing will ever wake this: that is the stall. The connection's end drops it.
             Pace::Stalls => Poll::Pending,
-            Pace::Breaks => Poll::Ready(Some(Err(std::io::Error::other("broken on purpose")))),
+            Pace::Breaks(sleep) => {
+                ready!(sleep.as_mut().poll(context));
+                Poll::Ready(Some(Err(std::io::Error::other("broken on purpose"))))
+            }
             Pace::AtOnce | Pace::Drips(_) => Poll::Ready(None),
         }
     }
@@ -108,7 +118,7 @@ pub(crate) async fn serve(tracks: &Tracks, name: &str, headers: &HeaderMap) -> R
     if cut.is_some() {
         // The length stays that of the whole.
         payload.data.truncate(payload.data.len() / 2);
-        payload.pace = Pace::Breaks;
+        payload.pace = Pace::Breaks(Box::pin(tokio::time::sleep(FLUSHED)));
     }
     response
 }
