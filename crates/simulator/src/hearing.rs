@@ -120,12 +120,10 @@ impl Hearing {
 
     /// For how long a PCM stream has been quiet, if there was speech before.
     pub(crate) fn quiet(&self) -> Duration {
-        let mut quiet = 0;
-        for window in self.audio.rchunks_exact(WINDOW) {
+        for (quiet, window) in self.audio.rchunks_exact(WINDOW).enumerate() {
             if loudness(window) > QUIET {
                 return self.length((quiet * WINDOW) as u64);
             }
-            quiet += 1;
         }
         Duration::ZERO
     }

@@ -72,6 +72,9 @@ async fn the_program_drives_a_simulator() {
     assert!(
         program(&simulator, &["fault", "serial-1", "nonsense"]).await.unwrap_err().contains("no such fault")
     );
+    program(&simulator, &["hear", "serial-1", "set volume to 3", "--stop", "never"]).await.unwrap();
+    let wrong = program(&simulator, &["hear", "serial-1", "--stop", "soon"]).await.unwrap_err();
+    assert!(wrong.contains("stop is usual"), "{wrong}");
     let file = folder.0.join("directive.json");
     std::fs::write(
         &file,
