@@ -65,7 +65,9 @@ fn show(runtime: &tokio::runtime::Runtime, folder: &std::path::Path) -> anyhow::
         running.handle.play(Target::Group(GroupId::new(GROUP)), media).await?;
         wait_for(&running.handle, |s| s.speakers.iter().all(|v| v.playing)).await.context("nothing was heard")
     })?;
-    guide(&simulator, running.http);
+    let speech = folder.join("speech.wav");
+    std::fs::write(&speech, babble()).with_context(|| format!("{} cannot be written", speech.display()))?;
+    guide(&simulator, running.http, &speech);
     cli::wait_for_signal()?;
     println!("\nGoing down ...");
     running.close();
@@ -101,6 +103,7 @@ interfaces = []
 [avs]
 gateway = "{gateway}"
 lwa = "{gateway}"
+authorize = "{gateway}/ap/oa"
 capabilities = "{gateway}"
 ca_file = {ca:?}
 client_id = "amzn1.application-oa2-client.demo"
@@ -122,7 +125,36 @@ speakers = ["kitchen", "shelf", "sofa"]
     text
 }
 
-fn guide(simulator: &Simulator, http: std::net::SocketAddr) {
+/// Something like a voice, as a WAV file of 16 kHz, 16 bit, mono: two seconds of syllables. The simulated Alexa hears that
+/// somebody speaks, and answers without understanding a word.
+fn babble() -> Vec<u8> {
+    const RATE: u32 = 16_000;
+    let mut samples = Vec::new();
+    for n in 0..2 * RATE {
+        let t = f64::from(n) / f64::from(RATE);
+        // Four syllables a second, each louder in its middle, on a falling pitch with harmonics.
+        let loud = (std::f64::consts::PI * (t * 4.0).fract()).sin().powi(2);
+        let pitch = 2.0 * std::f64::consts::PI * (140.0 - 15.0 * t) * t;
+        let voice: f64 = (1..=8).map(|k| (pitch * f64::from(k)).sin() / f64::from(k)).sum();
+        let sample = (voice * loud * 6_000.0) as i16;
+        samples.extend(sample.to_le_bytes());
+    }
+    let length = samples.len() as u32;
+    let mut wav = Vec::from(*b"RIFF");
+    wav.extend((36 + length).to_le_bytes());
+    wav.extend(b"WAVEfmt ");
+    wav.extend(16_u32.to_le_bytes());
+    wav.extend([1_u16, 1].into_iter().flat_map(u16::to_le_bytes));
+    wav.extend([RATE, 2 * RATE].into_iter().flat_map(u32::to_le_bytes));
+    wav.extend([2_u16, 16].into_iter().flat_map(u16::to_le_bytes));
+    wav.extend(b"data");
+    wav.extend(length.to_le_bytes());
+    wav.extend(samples);
+    wav
+}
+
+fn guide(simulator: &Simulator, http: std::net::SocketAddr, speech: &std::path::Path) {
+    let speech = speech.display();
     let media = simulator.media();
     println!(
         r#"
@@ -141,6 +173,13 @@ In a second terminal, `make shell` brings you where it runs. Then try:
   antiphon mute downstairs                               antiphon mute downstairs off
   antiphon group upstairs sofa                           the sofa leaves and is alone
   antiphon stop downstairs
+
+  antiphon listen kitchen {speech}      the kitchen hears a voice; Alexa answers
+  antiphon-simulator say sofa "tell me hello"            the sofa speaks
+  antiphon-simulator say sofa "timer 1 minute"           antiphon alarms sofa
+  antiphon alarms sofa volume 30                         antiphon stop sofa
+  antiphon equalizer kitchen bass +3 treble -1           antiphon equalizer kitchen flat
+  antiphon logout shelf                                  then link it again at http://{http}/link
 
 Ctrl-C ends everything."#
     );
