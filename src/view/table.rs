@@ -152,7 +152,7 @@ pub(crate) fn tone(equalizer: &Value) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-/// An alert in words, seen from `now`: `timer "eggs" in 4 min 5 s (2026-11-22T12:00:00+0000)`.
+/// An alert in words, seen from `now`: `timer "eggs" in 4 min 5 s (2026-11-22T12:00:00.000Z)`.
 fn alert_words(alert: &Value, now: WallTime) -> String {
     let due = WallTime::from_nanos(alert["scheduled"].as_i64().unwrap_or(0));
     let kind = text(&alert["kind"]).to_lowercase();
@@ -222,7 +222,7 @@ mod tests {
         let due = WallTime::from_seconds(1_000 + 245);
         let mut alert =
             json!({ "kind": "TIMER", "scheduled": due.nanos(), "label": "eggs", "ringing": false });
-        assert_eq!(alert_words(&alert, now), "timer \"eggs\" in 4 min 5 s (1970-01-01T00:20:45+0000)");
+        assert_eq!(alert_words(&alert, now), "timer \"eggs\" in 4 min 5 s (1970-01-01T00:20:45.000Z)");
         alert["ringing"] = true.into();
         assert!(alert_words(&alert, now).contains("rings now"));
     }

@@ -1,13 +1,14 @@
 //! A speaker's Amazon account: linked by a code or by a companion app, and given up. Sites and the hub's own page come
 //! by `/link` (`http::login`).
 
-use actix_web::{HttpResponse, delete, post, web};
+use actix_web::{HttpRequest, HttpResponse, delete, post, web};
 use antiphon_actors::requests::{AuthorizationAnswer, Grant};
 use antiphon_domain::Secret;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::super::Hub;
+use super::super::login::way_back;
 use super::{Answer, done, speaker, wrong};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -28,10 +29,13 @@ async fn log_out(hub: web::Data<Hub>, name: web::Path<String>) -> Answer {
 
 /// What a companion app needs to ask Login with Amazon on this speaker's behalf. Where the code goes is the app's own.
 #[post("/speakers/{name}/link/app")]
-async fn begin_app(hub: web::Data<Hub>, name: web::Path<String>) -> Answer {
+async fn begin_app(hub: web::Data<Hub>, name: web::Path<String>, request: HttpRequest) -> Answer {
     let speaker = speaker(&hub, &name).await?;
-    let request = hub.handle.begin_authorization(speaker, String::new(), Grant::App).await?;
+    // Only for an app that has none of its own; with the code it says which it used.
+    let back = way_back(&hub, &request);
+    let request = hub.handle.begin_authorization(speaker, back, Grant::App).await?;
     Ok(HttpResponse::Ok().json(json!({
+        "client_id": request.client_id,
         "product_id": request.product_id,
         "dsn": request.dsn,
         "code_challenge": request.code_challenge,

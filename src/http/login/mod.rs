@@ -140,13 +140,17 @@ async fn go_site(hub: web::Data<Hub>, name: web::Path<String>, request: HttpRequ
     go(&hub, &name, &request, Grant::Site).await
 }
 
+/// Where Login with Amazon sends people back to.
+pub(super) fn way_back(hub: &Hub, request: &HttpRequest) -> String {
+    // The guard has seen to it that this is an address of this machine.
+    let here = || format!("http://{}/link/return", request.connection_info().host());
+    hub.redirect_uri.clone().unwrap_or_else(here)
+}
+
 /// Sends a person to Login with Amazon, and remembers for which speaker.
 async fn go(hub: &Hub, name: &str, request: &HttpRequest, kind: Grant) -> Shown {
     let speaker = speaker(hub, name).await?;
-    // The guard has seen to it that this is an address of this machine.
-    let here = || format!("http://{}/link/return", request.connection_info().host());
-    let back = hub.redirect_uri.clone().unwrap_or_else(here);
-    let asked = hub.handle.begin_authorization(speaker.clone(), back, kind).await;
+    let asked = hub.handle.begin_authorization(speaker.clone(), way_back(hub, request), kind).await;
     let asked = asked.map_err(at(format!("beginning to link {name}")))?;
     hub.pending.begin(asked.state, speaker, asked.expires, hub.clock.now());
     Ok(see_other(&asked.url))
