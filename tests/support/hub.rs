@@ -6,6 +6,7 @@
 use super::patience::wait_for;
 #[allow(unused_imports, reason = "as in the module above: each test uses its own part")]
 pub use super::sound::{RATE, Sound, level_at, play};
+use antiphon_endpoint::Kind;
 use antiphon_simulator::{Entry, Options, Outgoing, Simulator};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -26,6 +27,7 @@ pub struct Setup {
     tables: Vec<(String, String)>,
     more: String,
     program: bool,
+    kind: Option<Arc<dyn Kind>>,
     options: Box<dyn FnOnce(&mut Options)>,
 }
 
@@ -37,6 +39,7 @@ impl Setup {
             tables: Vec::new(),
             more: String::new(),
             program: false,
+            kind: None,
             options: Box::new(|_| {}),
         }
     }
@@ -63,6 +66,12 @@ impl Setup {
     /// Run the hub as a program of its own.
     pub fn program(mut self) -> Self {
         self.program = true;
+        self
+    }
+
+    /// Let all speakers be endpoints of this kind of the test's own, instead of `virtual`; in this process only.
+    pub fn with_kind(mut self, kind: Arc<dyn Kind>) -> Self {
+        self.kind = Some(kind);
         self
     }
 
@@ -104,6 +113,7 @@ impl Setup {
             ca = simulator.ca_file(),
             more = self.more,
         );
+        let kind = self.kind.as_ref().map_or("virtual", |kind| kind.name());
         for id in &self.speakers {
             let own: String =
                 self.tables.iter().filter(|(of, _)| of == id).map(|(_, lines)| lines.as_str()).collect();
@@ -114,13 +124,13 @@ impl Setup {
                 format!("refresh_token = \"Atzr|{id}\"\n")
             };
             text.push_str(&format!(
-                "[[speakers]]\nid = \"{id}\"\nendpoint = \"virtual:{}\"\nserial_number = \"{id}\"\n{token}{own}\n",
+                "[[speakers]]\nid = \"{id}\"\nendpoint = \"{kind}:{}\"\nserial_number = \"{id}\"\n{token}{own}\n",
                 wav.display(),
             ));
         }
         let config = folder.path().join("antiphon.toml");
         std::fs::write(&config, text).expect("the configuration is written");
-        let life = if self.program { Life::program(&config) } else { Life::inside(&config) };
+        let life = if self.program { Life::program(&config) } else { Life::inside(&config, self.kind) };
         Hub {
             life,
             simulator: Some(simulator),
@@ -156,9 +166,11 @@ enum Life {
 }
 
 impl Life {
-    fn inside(config: &Path) -> Self {
+    fn inside(config: &Path, kind: Option<Arc<dyn Kind>>) -> Self {
         let config = antiphon::config::Config::load(config).expect("the configuration is right");
-        Self::Inside(Some(Box::new(antiphon::start(&config).expect("the hub starts"))))
+        Self::Inside(Some(Box::new(
+            antiphon::start_with(&config, kind.into_iter().collect()).expect("the hub starts"),
+        )))
     }
 
     fn program(config: &Path) -> Self {
@@ -222,7 +234,7 @@ impl Hub {
     }
 
     /// Ends the simulator as kill -9 would, and starts it again at the same ports; `between` happens meanwhile.
-    pub fn restart_simulator(&mut self, between: impl FnOnce(&Self)) {
+    pub fn restart_simulator(&mut self, between: impl FnOnce(&mut Self)) {
         let old = self.simulator.take().expect("it runs");
         let port =
             |url: String| url.split_once("://").and_then(|(_, at)| at.parse().ok()).expect("an address");
@@ -252,6 +264,14 @@ impl Hub {
         match &self.life {
             Life::Inside(running) => format!("http://{}", running.as_ref().expect("it runs").http),
             Life::Program { http, .. } => http.clone(),
+        }
+    }
+
+    /// What surfaces hold, of a hub in this process.
+    pub fn handle(&self) -> antiphon_actors::HubHandle {
+        match &self.life {
+            Life::Inside(running) => running.as_ref().expect("it runs").handle.clone(),
+            Life::Program { .. } => panic!("that hub is a program of its own"),
         }
     }
 

@@ -1,12 +1,14 @@
 //! What the whole-hub tests share. A test file begins with `mod support;`.
 //!
 //! - [`lab`]: a private network with real receivers, and a rack of sound outputs that is recorded;
+//! - [`alarms`]: setting alerts, and judging when and how loud they are heard;
 //! - [`analysis`]: what a recording says: tone, level, gaps, offset between channels;
 //! - [`calm`]: judging real-time sound on a busy machine;
 //! - [`hub`]: the hub on this machine against a simulated Alexa service, with virtual speakers that are recorded;
 //! - [`sound`]: what a virtual speaker played;
 //! - [`house`]: in a lab, the hub as a program against a simulated Alexa service;
-//! - [`patience`]: waiting for a state instead of sleeping.
+//! - [`patience`]: waiting for a state instead of sleeping;
+//! - [`witness`]: virtual speakers that tell the hub's clock and can be made to take no sound.
 //!
 //! A test that needs what this machine has not says so aloud and passes: see [`or_skip`].
 #![allow(dead_code, reason = "each test file compiles this module and uses its own part of it")]
@@ -17,6 +19,7 @@
 )]
 #![allow(clippy::type_complexity, reason = "a helper of one test needs no alias")]
 
+pub mod alarms;
 pub mod analysis;
 pub mod calm;
 pub mod heard;
@@ -27,6 +30,7 @@ pub mod patience;
 pub mod rooms;
 pub mod sound;
 pub mod stimulus;
+pub mod witness;
 
 use std::io::Write;
 
