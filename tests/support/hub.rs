@@ -275,6 +275,14 @@ impl Hub {
         }
     }
 
+    /// What surfaces hold, of a hub in this process.
+    pub fn handle(&self) -> antiphon_actors::HubHandle {
+        match &self.life {
+            Life::Inside(running) => running.as_ref().expect("it runs").handle.clone(),
+            Life::Program { .. } => panic!("that hub is a program of its own"),
+        }
+    }
+
     /// Ends the hub's program: by SIGKILL, or SIGTERM and its farewell. Then `start_again`.
     pub fn end(&mut self, signal: Signal) -> Option<ExitStatus> {
         self.life.end(signal)
