@@ -108,7 +108,7 @@ impl Setup {
         let gateway = simulator.gateway();
         let mut text = format!(
             "data_dir = \"state\"\n[http]\nlisten = \"127.0.0.1:0\"\n[discovery]\ninterfaces = []\n\
-             [avs]\ngateway = {gateway:?}\nlwa = {gateway:?}\ncapabilities = {gateway:?}\nca_file = {ca:?}\n\
+             [avs]\ngateway = {gateway:?}\nlwa = {gateway:?}\ncapabilities = {gateway:?}\nauthorize = \"{gateway}/ap/oa\"\nca_file = {ca:?}\n\
              client_id = \"amzn1.application-oa2-client.test\"\nproduct_id = \"antiphon_test\"\n{more}\n",
             ca = simulator.ca_file(),
             more = self.more,
@@ -264,14 +264,6 @@ impl Hub {
         match &self.life {
             Life::Inside(running) => format!("http://{}", running.as_ref().expect("it runs").http),
             Life::Program { http, .. } => http.clone(),
-        }
-    }
-
-    /// What surfaces hold, of a hub in this process.
-    pub fn handle(&self) -> antiphon_actors::HubHandle {
-        match &self.life {
-            Life::Inside(running) => running.as_ref().expect("it runs").handle.clone(),
-            Life::Program { .. } => panic!("that hub is a program of its own"),
         }
     }
 
