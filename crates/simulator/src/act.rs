@@ -117,9 +117,15 @@ pub(crate) fn inject_all(shared: &Shared, fault: &Fault) {
                 state.lwa_errors.extend(error);
                 return;
             }
+            Fault::LwaPair(error, count) => {
+                let error = std::iter::repeat_n(error.clone(), (*count).min(10_000) as usize);
+                state.pair_errors.extend(error);
+                return;
+            }
             Fault::Clear => {
                 state.refuse = 0;
                 state.lwa_errors.clear();
+                state.pair_errors.clear();
             }
             _ => {}
         }

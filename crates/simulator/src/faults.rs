@@ -32,8 +32,11 @@ pub enum Fault {
     DownchannelStatus(u16, u32),
     /// `capabilities-status:STATUS[:COUNT]`: the next Capabilities calls get this status.
     CapabilitiesStatus(u16, u32),
-    /// `lwa:ERROR[:COUNT]`: the next token requests fail with this `error` (400; `servererror` 500).
+    /// `lwa:ERROR[:COUNT]`: the next token requests fail with this `error` (400; `servererror` 500), or in one of these
+    /// ways: `garbage` (a 200 that is no JSON), `reset` (the stream is reset), `silence` (no answer ever).
     Lwa(String, u32),
+    /// `lwa-pair:ERROR[:COUNT]`: the next requests for a code pair, whoever makes them, fail likewise.
+    LwaPair(String, u32),
     /// `expire-token`: every access token of the device is expired now.
     ExpireToken,
     /// `revoke`: every token of the device is void; refreshes get `invalid_grant`.
@@ -90,9 +93,10 @@ impl FromStr for Fault {
             "event-status" => Self::EventStatus(status()?, number(1, Some(1))?),
             "downchannel-status" => Self::DownchannelStatus(status()?, number(1, Some(1))?),
             "capabilities-status" => Self::CapabilitiesStatus(status()?, number(1, Some(1))?),
-            "lwa" => {
+            "lwa" | "lwa-pair" => {
                 let error = arguments.first().ok_or_else(|| wrong("the error's name is missing"))?;
-                Self::Lwa((*error).to_owned(), number(1, Some(1))?)
+                let (error, count) = ((*error).to_owned(), number(1, Some(1))?);
+                if kind == "lwa" { Self::Lwa(error, count) } else { Self::LwaPair(error, count) }
             }
             "expire-token" => Self::ExpireToken,
             "revoke" => Self::Revoke,

@@ -38,17 +38,28 @@ pub(crate) async fn lwa(
     let now = Instant::now();
     let shared = &link.shared;
     let mut touched = None;
+    let mut mischief = None;
     let (status, answer) = {
         let mut state = shared.lock();
         let state = &mut *state;
         match path {
-            "/auth/o2/create/codepair" => state.lwa.create_pair(&form, now, &shared.options),
+            "/auth/o2/create/codepair" => match state.pair_errors.pop_front() {
+                Some(error) => {
+                    mischief = Some(error);
+                    lwa::error("servererror", "injected")
+                }
+                None => state.lwa.create_pair(&form, now, &shared.options),
+            },
             "/auth/o2/token" => {
                 let owner =
                     form.get("refresh_token").and_then(|token| state.lwa.owner(token, &shared.options));
                 let own = owner.as_deref().and_then(|dsn| state.device(dsn).armed.lwa.pop_front());
                 let (answer, outcome) = match own.or_else(|| state.lwa_errors.pop_front()) {
-                    Some(error) => (lwa::error(&error, "injected"), Outcome::Refused),
+                    Some(error) => {
+                        let answer = lwa::error(&error, "injected");
+                        mischief = Some(error);
+                        (answer, Outcome::Refused)
+                    }
                     None => state.lwa.token(&form, now, &shared.options),
                 };
                 touched = match outcome {
@@ -74,7 +85,19 @@ pub(crate) async fn lwa(
     if let Some(dsn) = touched {
         shared.touch(&dsn);
     }
-    reply::send(&mut respond, status, Some(&answer));
+    match mischief.as_deref() {
+        Some("garbage") => reply::page(&mut respond, 200, "<html>{\"access_token\":"),
+        Some("reset") => respond.send_reset(h2::Reason::INTERNAL_ERROR),
+        Some("silence") => {
+            // Until the peer gives up.
+            let _ = std::future::poll_fn(|context| respond.poll_reset(context)).await;
+        }
+        Some(error) => {
+            let (status, answer) = lwa::error(error, "injected");
+            reply::send(&mut respond, status, Some(&answer));
+        }
+        None => reply::send(&mut respond, status, Some(&answer)),
+    }
 }
 
 /// `GET /user/profile?access_token=…`.

@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 use crate::authorize::{Codes, proven};
 use crate::options::Options;
 
+/// Secrets remembered for whoever looks for leaks.
+const MAX_SECRETS: usize = 10_000;
+/// The names under which secrets are shown.
+const SECRET_FIELDS: [&str; 5] = ["code", "code_verifier", "client_secret", "device_code", "refresh_token"];
+
 /// Most pending code pairs; the oldest are forgotten.
 const MAX_PAIRS: usize = 10_000;
 
@@ -53,6 +58,8 @@ pub(crate) struct Lwa {
     pub(crate) codes: Codes,
     /// Devices whose tokens belong to a companion site: their refreshes want its secret.
     sites: HashSet<String>,
+    /// All that nobody else may learn: what was given out and what was shown.
+    secrets: Vec<String>,
 }
 
 /// Who an access token speaks for.
@@ -156,6 +163,7 @@ impl Lwa {
             last_poll: None,
             approved: options.approve_all,
         };
+        self.note_secret(&device_code);
         self.pairs.insert(device_code.clone(), pair);
         let body = json!({
             "user_code": user_code,
@@ -167,6 +175,18 @@ impl Lwa {
         (200, body)
     }
 
+    /// Tokens, codes, verifiers and client secrets so far, whether good or not, each once.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        self.secrets.clone()
+    }
+
+    fn note_secret(&mut self, text: &str) {
+        let new = !text.is_empty() && !self.secrets.iter().any(|one| one == text);
+        if new && self.secrets.len() < MAX_SECRETS {
+            self.secrets.push(text.to_owned());
+        }
+    }
+
     /// `POST /auth/O2/token`.
     pub(crate) fn token(
         &mut self,
@@ -175,6 +195,9 @@ impl Lwa {
         options: &Options,
     ) -> (Reply, Outcome) {
         let field = |name: &str| form.get(name).map_or("", String::as_str);
+        for name in SECRET_FIELDS {
+            self.note_secret(field(name));
+        }
         match field("grant_type") {
             "device_code" => {
                 (self.poll(field("device_code"), field("user_code"), now, options), Outcome::Other)
@@ -278,6 +301,8 @@ impl Lwa {
         self.access
             .insert(access.clone(), Access { dsn: dsn.to_owned(), expires: now + options.token_lifetime });
         self.refresh.insert(refresh.clone(), dsn.to_owned());
+        self.note_secret(&access);
+        self.note_secret(&refresh);
         let body = json!({
             "access_token": access,
             "refresh_token": refresh,

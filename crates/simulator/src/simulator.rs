@@ -306,6 +306,12 @@ impl Simulator {
         self.shared.lock().lwa.pending()
     }
 
+    /// Every secret that Login with Amazon gave out or was shown, for tests that look for leaks: tokens, device codes,
+    /// authorization codes, verifiers, client secrets.
+    pub fn secrets(&self) -> Vec<String> {
+        self.shared.lock().lwa.secrets()
+    }
+
     /// An authorization code for `grant_type=authorization_code`, as a companion application would bring it.
     pub fn authorization_code(&self, dsn: &str) -> String {
         self.shared.lock().lwa.grant_code(dsn)

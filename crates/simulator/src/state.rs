@@ -141,6 +141,8 @@ pub(crate) struct State {
     pub(crate) refuse: u32,
     /// LWA errors for whoever asks next, before it is known who asks.
     pub(crate) lwa_errors: VecDeque<String>,
+    /// The same for requests of code pairs.
+    pub(crate) pair_errors: VecDeque<String>,
 }
 
 impl State {
