@@ -64,6 +64,15 @@ impl Content {
     }
 }
 
+/// Why all contents of a group end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Another took their place.
+    Taken,
+    /// A person wants silence.
+    Stopped,
+}
+
 /// How far a content is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -137,24 +146,36 @@ impl Contents {
         self.last
     }
 
-    /// Streams of one device are another's from now on, under these names. Those without a new name are disowned.
-    pub(super) fn reown(&mut self, from: &SpeakerId, to: &SpeakerId, names: &BTreeMap<PlayerId, PlayerId>) {
-        let mut kept = Vec::new();
+    /// Streams of one device are another's from now on, under these names; those without a new name are nobody's, or
+    /// gone when they were not heard yet. What `keeps` names stays, prepared, with its device. Answers what it lost.
+    pub(super) fn reown(
+        &mut self,
+        from: &SpeakerId,
+        to: &SpeakerId,
+        names: &BTreeMap<PlayerId, PlayerId>,
+        keeps: Option<&GroupId>,
+    ) -> Vec<PlayerId> {
+        let mut lost = Vec::new();
+        let mut gone = Vec::new();
         for (number, content) in &mut self.all {
-            if let Owner::Device(owner, id) = &content.owner
-                && owner == from
-                && let Some(name) = names.get(id)
-            {
-                kept.push((*number, *name));
-                content.owner = Owner::Person;
+            let Owner::Device(owner, id) = &content.owner else { continue };
+            if owner != from {
+                continue;
             }
-        }
-        self.disown(from);
-        for (number, name) in kept {
-            if let Some(content) = self.all.get_mut(&number) {
-                content.owner = Owner::Device(to.clone(), name);
+            let (id, name) = (*id, names.get(id));
+            match (name, keeps) {
+                (None, Some(home)) if content.state == State::Prepared => {
+                    content.group = home.clone();
+                    continue;
+                }
+                (Some(name), _) => content.owner = Owner::Device(to.clone(), *name),
+                (None, _) if matches!(content.state, State::Prepared | State::Next) => gone.push(*number),
+                (None, _) => content.owner = Owner::Person,
             }
+            lost.push(id);
         }
+        self.all.retain(|number, _| !gone.contains(number));
+        lost
     }
 
     /// A device's machine knows nothing (any more) of its streams: what is heard goes on as nobody's, what was
@@ -199,12 +220,17 @@ impl Contents {
         groups
     }
 
-    /// The device that owns a group's contents, where one does.
+    /// The device that owns what a group hears, or what it is to hear first; `None`: nobody's, or a person's.
     pub(super) fn leader(&self, group: &GroupId) -> Option<SpeakerId> {
-        self.all.values().filter(|c| &c.group == group).find_map(|c| match &c.owner {
+        let device = |c: &Content| match &c.owner {
             Owner::Device(speaker, _) => Some(speaker.clone()),
             Owner::Person => None,
-        })
+        };
+        match self.current(group) {
+            Some((_, current)) => device(current),
+            // Others may have prepared something, too: its turn comes by their own order.
+            None => self.all.values().filter(|c| &c.group == group).find_map(device),
+        }
     }
 
     pub(super) fn view(&self, group: &GroupId) -> Option<ContentView> {

@@ -1,9 +1,11 @@
-//! Who goes on with a group's content when its leader leaves, is forgotten, or its actor dies.
+//! Who goes on with a group's content when its leader leaves, is forgotten, its actor dies, or its receiver or Alexa
+//! is away for long.
 //!
 //! Each device machine tells what it would leave behind. The streams themselves are not touched by a hand-over: they
 //! only get another owner and other names, so nobody hears it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use antiphon_avs::effect::PlayerId;
 use antiphon_avs::interfaces::Estate;
@@ -13,9 +15,14 @@ use tracing::info;
 
 use super::Coordinator;
 use crate::messages::Tell;
+use crate::snapshot::SpeakerView;
 
 /// The first name given to an inherited stream; what devices name themselves is below it.
 const FIRST: u64 = PlayerId::INHERITED;
+/// How long a leader may be without its receiver or its Alexa before another member leads on that has both: longer
+/// than a receiver or a connection takes to begin anew, shorter than people wait for a voice that does not answer. Our
+/// choice; nobody hears it happen.
+const LONG: Duration = Duration::from_secs(10);
 /// News kept beside one estate.
 const NEWS: usize = 32;
 
@@ -65,6 +72,11 @@ impl Estates {
         }
     }
 
+    /// Whether a device would leave anything.
+    fn has(&self, speaker: &SpeakerId) -> bool {
+        self.all.contains_key(speaker)
+    }
+
     /// Takes an estate out, under fresh names.
     pub(super) fn take(&mut self, speaker: &SpeakerId) -> Option<Inheritance> {
         let Left { mut estate, since } = self.all.remove(speaker)?;
@@ -80,29 +92,49 @@ impl Estates {
     }
 }
 
-/// Who goes on: the first member in the order they joined whose actor lives.
+/// Who goes on: the first member in the order they joined who can.
 pub(super) fn heir(
     members: &[SpeakerId],
     leader: &SpeakerId,
-    alive: impl Fn(&SpeakerId) -> bool,
+    can: impl Fn(&SpeakerId) -> bool,
 ) -> Option<SpeakerId> {
-    members.iter().find(|member| *member != leader && alive(member)).cloned()
+    members.iter().find(|member| *member != leader && can(member)).cloned()
+}
+
+/// Whether a speaker could lead: its Alexa and its receiver are there. `None`: it is being tried.
+pub(super) fn fitness(view: &SpeakerView) -> Option<bool> {
+    match (view.link.state, view.endpoint.state) {
+        ("connected", "ready" | "present") => Some(true),
+        ("connected", "connecting") => None,
+        _ => Some(false),
+    }
 }
 
 impl Coordinator {
-    /// Finds a new leader for every content whose leader has left its group or is dead.
+    /// Finds a new leader for every content whose leader has left its group, is dead, or has been unfit for [`LONG`].
     pub(super) fn settle_leaders(&mut self) {
+        let now = self.parts.now();
         for group in self.contents.groups() {
             let (Some(leader), Some(home)) = (self.contents.leader(&group), self.house.group(&group)) else {
                 continue;
             };
-            let alive = |s: &SpeakerId| self.listeners.get(s).is_some_and(|l| l.tell.connected());
-            if home.has(&leader) && alive(&leader) {
-                continue;
-            }
+            let living = |s: &SpeakerId| self.listeners.get(s).filter(|l| l.tell.connected());
+            let been = |s: &SpeakerId, fit: bool, least: Duration| {
+                living(s).is_some_and(|l| l.fit.0 == fit && now.since(l.fit.1) >= least)
+            };
             let members: Vec<SpeakerId> = home.members().iter().map(|m| m.speaker.clone()).collect();
-            // With nobody to go on, a dead leader's own next actor does.
-            if let Some(heir) = heir(&members, &leader, alive) {
+            let heir = if home.has(&leader) && living(&leader).is_some() {
+                // Nobody hears it or Alexa does not: one that has been well for as long does better.
+                if !been(&leader, false, LONG) || !self.estates.has(&leader) {
+                    continue;
+                }
+                heir(&members, &leader, |s| been(s, true, LONG))
+            } else {
+                // With nobody to go on, a dead leader's own next actor does.
+                heir(&members, &leader, |s| been(s, true, Duration::ZERO))
+                    .or_else(|| heir(&members, &leader, |s| living(s).is_some()))
+            };
+            if let Some(heir) = heir {
                 info!(%group, from = %leader, to = %heir, "another speaker leads on");
                 self.hand_on(&leader, &heir);
             }
@@ -114,8 +146,11 @@ impl Coordinator {
         let inheritance = self.estates.take(from);
         let none = BTreeMap::new();
         let names = inheritance.as_ref().map_or(&none, |i| &i.names);
-        // What the estate does not name (an input of the hub) goes on as nobody's.
-        self.contents.reown(from, to, names);
+        // What the estate does not name (an input of the hub) goes on as nobody's; what waits for its turn at a device
+        // that lives is still that device's.
+        let alive = from != to && self.listeners.get(from).is_some_and(|l| l.tell.connected());
+        let home = self.house.group_of(from).filter(|_| alive).map(|g| g.id.clone());
+        let lost = self.contents.reown(from, to, names, home.as_ref());
         if let Some(Inheritance { estate, news, .. }) = inheritance {
             self.estates.bequeath(to, estate.clone());
             self.tell_speaker(to, Tell(Signal::Inherit(Box::new(estate))));
@@ -124,7 +159,9 @@ impl Coordinator {
             }
         }
         if from != to {
-            self.tell_speaker(from, Tell(Signal::ContentTaken));
+            for id in lost {
+                self.tell_speaker(from, Tell::player(id, PlayerNews::Taken));
+            }
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Membership: who joins and leaves. Nobody's volume changes by it, and who goes on hears no gap.
 
 use actix::prelude::*;
-use antiphon_avs::signal::Signal;
 use antiphon_domain::house::HouseError;
 use antiphon_domain::{GroupId, SpeakerId};
 use tracing::info;
 
 use super::Coordinator;
+use super::content::Ending;
 use crate::messages::{Forget, Regroup};
 
 impl Handler<Regroup> for Coordinator {
@@ -56,7 +56,7 @@ impl Coordinator {
         // The first speaker brings what it hears, unless others of its old group go on hearing it there.
         if let Some(before) = before.filter(|g| self.house.group(g).is_none()) {
             if self.contents.current(&before).is_some() {
-                self.end_all(id, None, Signal::ContentTaken);
+                self.end_all(id, None, Ending::Taken);
             }
             self.contents.rename(&before, id);
         }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use antiphon_domain::group::Target;
 use antiphon_domain::house::{House, HouseError};
-use antiphon_domain::{GroupId, Lead, Report, SpeakerId};
+use antiphon_domain::{GroupId, HubTime, Lead, Report, SpeakerId};
 use antiphon_render::FeedId;
 
 use crate::messages::*;
@@ -60,6 +60,8 @@ struct Listener {
     /// A fan-out its mailbox refused.
     owed: Option<ApplyLevel>,
     view: Option<Box<SpeakerView>>,
+    /// Whether it could lead: its Alexa and its receiver are there; and since when that is so.
+    fit: (bool, HubTime),
 }
 
 impl Coordinator {
@@ -172,7 +174,8 @@ impl Handler<Enlist> for Coordinator {
         self.house.admit(&speaker, &name, None, ceiling);
         let _ = self.house.set_ceiling(&speaker, ceiling);
         let view = self.listeners.remove(&speaker).and_then(|old| old.view);
-        let listener = Listener { lead, apply, listen, tell, ring, hears: None, owed: None, view };
+        let fit = (false, self.parts.now());
+        let listener = Listener { lead, apply, listen, tell, ring, hears: None, owed: None, view, fit };
         self.listeners.insert(speaker.clone(), listener);
         self.parts.metrics.speakers.set(self.listeners.len() as i64);
         // Its machine is a new one: it goes on with what the old one left.
@@ -189,7 +192,11 @@ impl Handler<Publish> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, message: Publish, _: &mut Self::Context) {
+        let now = self.parts.now();
         if let Some(listener) = self.listeners.get_mut(&message.0.id) {
+            if let Some(fit) = estates::fitness(&message.0).filter(|fit| *fit != listener.fit.0) {
+                listener.fit = (fit, now);
+            }
             listener.view = Some(message.0);
         }
     }

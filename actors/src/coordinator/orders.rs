@@ -12,7 +12,8 @@ use antiphon_render::{ByteReader, Feed, FeedEvent, FeedId};
 use tracing::{debug, info, warn};
 
 use super::Coordinator;
-use super::content::{Heard, Owner, State};
+use super::content::{Ending, Heard, Owner, State};
+use super::inputs::Origin;
 use crate::messages::{FeedNews, Listen, PlayMedia, PlayerOrder, StopContent, Tell};
 use crate::post;
 
@@ -29,14 +30,15 @@ impl Handler<PlayerOrder> for Coordinator {
             }
             PlayerCommand::Play { id, after } => {
                 let Some(content) = content_of(self, id) else {
-                    warn!(%speaker, player = id.0, "asked to play what was never prepared");
-                    return;
+                    // The news that it is gone is on its way, or was lost: nobody must wait for it for ever.
+                    debug!(%speaker, player = id.0, "asked to play what is not there");
+                    return self.tell_speaker(&speaker, Tell::player(id, PlayerNews::Taken));
                 };
                 let predecessor = after.and_then(|p| content_of(self, p));
                 if after.is_some() && predecessor.is_none() && self.is_taken(content) {
                     // What it was to follow lost the group to another's Play while this order was on its way.
                     self.end(content);
-                    return;
+                    return self.tell_speaker(&speaker, Tell::player(id, PlayerNews::Taken));
                 }
                 self.play(content, predecessor, asked);
             }
@@ -80,7 +82,7 @@ impl Handler<StopContent> for Coordinator {
 
     fn handle(&mut self, message: StopContent, _: &mut Self::Context) -> Self::Result {
         let group = self.group_of(&message.target)?;
-        self.end_all(&group, None, Signal::ContentStopped);
+        self.end_all(&group, None, Ending::Stopped);
         self.reconcile();
         Ok(())
     }
@@ -166,7 +168,12 @@ impl Coordinator {
     ) {
         let Some(group) = self.house.group_of(speaker).map(|g| g.id.clone()) else { return };
         let attached = matches!(source, PlayerSource::Attachment { .. });
-        let Some(origin) = self.origin(source, attachment) else {
+        // To hear what one hears already would end it.
+        let found = self.origin(source, attachment).filter(|(origin, _)| match origin {
+            Origin::Mirror(other) => self.house.group(&group).is_some_and(|g| !g.has(other)),
+            Origin::Stream(_) => true,
+        });
+        let Some(origin) = found else {
             let news = if attached {
                 PlayerNews::Unattached
             } else {
@@ -224,7 +231,7 @@ impl Coordinator {
             c.group = group.clone();
         }
         self.trouble.remove(&group);
-        self.end_all(&group, Some(&owner), Signal::ContentTaken);
+        self.end_all(&group, Some(&owner), Ending::Taken);
         let before = predecessor.and_then(|p| self.contents.get_mut(p)).and_then(|c| c.feed().cloned());
         if let Some(before) = before
             && let Some(c) = self.contents.get_mut(content)
@@ -252,7 +259,7 @@ impl Coordinator {
     }
 
     /// Ends every content of a group but those of `sparing`'s device; their owners are told why.
-    pub(super) fn end_all(&mut self, group: &GroupId, sparing: Option<&Owner>, why: Signal) {
+    pub(super) fn end_all(&mut self, group: &GroupId, sparing: Option<&Owner>, why: Ending) {
         let same = |a: &Owner, b: &Owner| match (a, b) {
             (Owner::Device(a, _), Owner::Device(b, _)) => a == b,
             _ => false,
@@ -267,14 +274,16 @@ impl Coordinator {
                 continue;
             }
             self.end(content);
-            if let Owner::Device(speaker, _) = owner
-                && !owners.contains(&speaker)
-            {
-                owners.push(speaker);
+            let Owner::Device(speaker, id) = owner else { continue };
+            match why {
+                // Of these streams and no others: it may have begun a later one, of which the order is on its way.
+                Ending::Taken => self.tell_news(&speaker, id, PlayerNews::Taken),
+                Ending::Stopped if owners.contains(&speaker) => {}
+                Ending::Stopped => owners.push(speaker),
             }
         }
         for speaker in owners {
-            self.tell_speaker(&speaker, Tell(why.clone()));
+            self.tell_speaker(&speaker, Tell(Signal::ContentStopped));
         }
     }
 
@@ -330,7 +339,7 @@ impl Coordinator {
                 .map(|g| g.id.clone());
             match home {
                 Some(home) if self.contents.current(&home).is_none() => self.contents.rename(&group, &home),
-                _ => self.end_all(&group, None, Signal::ContentTaken),
+                _ => self.end_all(&group, None, Ending::Taken),
             }
         }
     }
@@ -368,9 +377,14 @@ impl Coordinator {
 
     fn tell_owner(&mut self, content: u64, news: PlayerNews) {
         if let Some(Owner::Device(speaker, id)) = self.contents.get_mut(content).map(|c| c.owner.clone()) {
-            self.estates.told(&speaker, id, &news);
-            self.tell_speaker(&speaker, Tell::player(id, news));
+            self.tell_news(&speaker, id, news);
         }
+    }
+
+    /// News of a stream, which an heir must hear too where the device dies before it has.
+    fn tell_news(&mut self, speaker: &SpeakerId, id: PlayerId, news: PlayerNews) {
+        self.estates.told(speaker, id, &news);
+        self.tell_speaker(speaker, Tell::player(id, news));
     }
 
     pub(super) fn tell_speaker(&mut self, speaker: &SpeakerId, news: Tell) {

@@ -254,6 +254,9 @@ pub enum PlayerNews {
     },
     /// It cannot be played (on); the player has forgotten it. Also for one that is only prepared.
     Failed(MediaError),
+    /// Another speaker's content, or a person's, took its place; the player has forgotten it. Also for one that is only
+    /// prepared.
+    Taken,
     /// Its attachment is not there.
     Unattached,
     /// How it is coded, as soon as known, and whenever that changes.

@@ -169,6 +169,7 @@ impl Interface for InputController {
                 };
                 match news {
                     PlayerNews::Started { .. } => selected.sounded = true,
+                    PlayerNews::Taken => self.deselect(turn),
                     PlayerNews::Failed(error) => self.gone(&error.message, turn),
                     PlayerNews::Unattached => self.gone("it is not there", turn),
                     PlayerNews::Finished | PlayerNews::Stopped { .. } => self.gone("it ended", turn),

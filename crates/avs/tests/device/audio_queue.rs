@@ -192,6 +192,24 @@ fn who_loses_its_content_stops_and_forgets_its_queue() {
 }
 
 #[test]
+fn news_that_a_stream_was_taken_ends_that_stream_and_no_later_one() {
+    let mut bench = playing();
+    bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", json!({})));
+    bench.pass(20);
+    let expected = ["stop 2", "stop 1", "PlaybackStopped a@20", "content None"];
+    assert_eq!(bench.news(1, PlayerNews::Taken), expected);
+    assert!(bench.news(1, PlayerNews::Taken).is_empty());
+    // The news was on its way while a later Play began.
+    let mut bench = playing();
+    bench.directive("AudioPlayer.Play", play("REPLACE_ALL", "b", json!({})));
+    assert!(bench.news(1, PlayerNews::Taken).is_empty());
+    assert_eq!(bench.started(2), ["PlaybackStarted b@0"]);
+    bench.directive("AudioPlayer.Play", play("ENQUEUE", "c", json!({})));
+    assert!(bench.news(3, PlayerNews::Taken).is_empty(), "one that waits goes without a word");
+    assert_eq!(bench.state(), "b@0 PLAYING");
+}
+
+#[test]
 fn a_queued_attachment_that_is_not_there_is_the_directives_fault() {
     let mut bench = playing();
     bench.directive("AudioPlayer.Play", play("ENQUEUE", "b", json!({ "url": "cid:b" })));

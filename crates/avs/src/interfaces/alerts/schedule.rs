@@ -191,7 +191,9 @@ impl Alerts {
     fn tell_started(&mut self, at: HubTime, turn: &mut Turn<'_>) {
         if let Some(ring) = &mut self.ring {
             ring.started = true;
-            turn.send_certified(timed("AlertStarted", &ring.alert, turn.view.moment.wall_at(at)));
+            // The two clocks are read one after the other: a hair's breadth must not make it a second early.
+            let begun = turn.view.moment.wall_at(at).max(ring.alert.scheduled);
+            turn.send_certified(timed("AlertStarted", &ring.alert, begun));
             self.tell_form(turn);
         }
     }

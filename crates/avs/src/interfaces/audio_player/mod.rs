@@ -61,7 +61,7 @@ struct Arrived {
 enum Fate {
     /// Nothing.
     Awaited,
-    /// A Stop came after it, and was meant for it, too.
+    /// A Stop came after it, and was meant for it, too; or a later Play of another device.
     Stopped,
     /// Its attachment is not there.
     Unattached,

@@ -85,6 +85,7 @@ impl AudioPlayer {
                 self.stopped_at(*offset, turn);
                 turn.give_up_focus(Channel::Content);
             }
+            PlayerNews::Taken => self.stop(turn),
             PlayerNews::Failed(error) => self.fail(error, turn),
             PlayerNews::Unattached => match self.current.take() {
                 Some(current) if current.item.raw.is_some() => {
@@ -114,7 +115,7 @@ impl AudioPlayer {
         let queued = &mut self.queue[index];
         match news {
             PlayerNews::Unattached if queued.item.raw.is_none() => queued.failed = Some(out_of_reach()),
-            PlayerNews::Unattached | PlayerNews::Stopped { .. } => {
+            PlayerNews::Unattached | PlayerNews::Stopped { .. } | PlayerNews::Taken => {
                 let gone = self.queue.remove(index);
                 if let Some(gone) = gone.filter(|_| *news == PlayerNews::Unattached) {
                     regret(&gone, turn);
@@ -182,6 +183,8 @@ impl Arrived {
     fn on_news(&mut self, news: &PlayerNews) {
         match news {
             PlayerNews::Unattached if self.fate == Fate::Awaited => self.fate = Fate::Unattached,
+            // A later Play elsewhere in the group was not held up as this one is.
+            PlayerNews::Taken => self.fate = Fate::Stopped,
             _ => self.stream.on_early_news(news),
         }
     }

@@ -25,7 +25,7 @@ use crate::effect::{Effect, PlayerCommand, PlayerId, PlayerSource};
 use crate::exception::Refusal;
 use crate::message::{ContextEntry, Directive, Event};
 use crate::sequencer::Policy;
-use crate::signal::{Button, Signal, Wish};
+use crate::signal::{Button, PlayerNews, Signal, Wish};
 use devices::{Category, Devices};
 use tasks::{Purpose, Requester, Task};
 
@@ -185,6 +185,14 @@ impl Bluetooth {
         turn.send_with_context(payload::streaming("StreamingStarted", id));
     }
 
+    /// Somebody else is heard: the phone must not go on in silence.
+    fn fall_silent(&mut self, turn: &mut Turn<'_>) {
+        if let Some(device) = self.streaming.as_ref().map(|streaming| streaming.device.clone()) {
+            turn.effect(Effect::Bluetooth(Command::Control(device, Key::Pause)));
+            self.streaming_ended(turn);
+        }
+    }
+
     fn streaming_ended(&mut self, turn: &mut Turn<'_>) {
         let Some(streaming) = self.streaming.take() else { return };
         turn.send_with_context(payload::streaming("StreamingEnded", &streaming.device));
@@ -248,12 +256,11 @@ impl Interface for Bluetooth {
         match signal {
             Signal::Bluetooth(news) => self.on_news(news, turn),
             Signal::Wish(Wish::Button(button)) => self.on_button(*button, turn),
-            Signal::ContentStopped | Signal::ContentTaken => {
-                // Somebody else is heard: the phone must not go on in silence.
-                if let Some(device) = self.streaming.as_ref().map(|streaming| streaming.device.clone()) {
-                    turn.effect(Effect::Bluetooth(Command::Control(device, Key::Pause)));
-                    self.streaming_ended(turn);
-                }
+            Signal::ContentStopped | Signal::ContentTaken => self.fall_silent(turn),
+            Signal::Player(id, PlayerNews::Taken)
+                if self.streaming.as_ref().is_some_and(|s| s.player == *id) =>
+            {
+                self.fall_silent(turn);
             }
             _ => {}
         }
