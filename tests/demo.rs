@@ -68,6 +68,9 @@ fn every_command_of_the_guide_works_as_printed() {
         if command == "antiphon speakers" {
             assert!(out.contains("Kitchen") && out.contains("playing") && out.contains("connected"), "{out}");
         }
+        if command == "antiphon alarms sofa" {
+            assert!(out.contains("timer in"), "{out}");
+        }
         if command.contains("transcript") {
             assert!(out.contains("Speaker.VolumeChanged"), "{out}");
         }

@@ -108,7 +108,8 @@ impl Setup {
         let gateway = simulator.gateway();
         let mut text = format!(
             "data_dir = \"state\"\n[http]\nlisten = \"127.0.0.1:0\"\n[discovery]\ninterfaces = []\n\
-             [avs]\ngateway = {gateway:?}\nlwa = {gateway:?}\ncapabilities = {gateway:?}\nauthorize = \"{gateway}/ap/oa\"\nca_file = {ca:?}\n\
+             [avs]\ngateway = {gateway:?}\nlwa = {gateway:?}\ncapabilities = {gateway:?}\n\
+             authorize = \"{gateway}/ap/oa\"\nca_file = {ca:?}\n\
              client_id = \"amzn1.application-oa2-client.test\"\nproduct_id = \"antiphon_test\"\n{more}\n",
             ca = simulator.ca_file(),
             more = self.more,
