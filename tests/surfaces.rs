@@ -8,6 +8,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use reqwest::header::{CONTENT_TYPE, LOCATION, ORIGIN};
 use reqwest::{Method, Response, StatusCode, redirect};
 use serde_json::json;
@@ -169,6 +171,26 @@ fn somebody_speaks_to_a_speaker() {
         assert_eq!(answer.status(), status, "{query} {kind}");
         assert_eq!(answer.headers()[CONTENT_TYPE], "application/problem+json", "{query} {kind}");
     }
+    hub.assert_no_violations();
+}
+
+#[test]
+fn a_file_that_is_longer_than_alexa_listens_is_no_error() {
+    let hub = Setup::new(&["kitchen"]).start();
+    let file = hub.folder().join("long.raw");
+    let long: Vec<u8> = tone().into_iter().cycle().take(60 * 32_000).collect();
+    std::fs::write(&file, long).expect("written");
+    let begun = Instant::now();
+    let out = hub.antiphon(&["listen", "kitchen", &file.to_string_lossy()]).output().expect("it runs");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    // A minute of sound, and Alexa stops after one second (Stop::Usual).
+    assert!(begun.elapsed() < PATIENCE, "it ended when Alexa had heard enough");
+    let hearing = hub.wait(hub.simulator().wait_hearing("kitchen", 0, |h| h.ended.is_some(), PATIENCE));
+    let hearing = hearing.expect("heard");
+    assert!(hearing.whole && hearing.stop_sent.is_some());
+    assert!(hearing.sound() < Duration::from_secs(15), "{:?}", hearing.sound());
+    let said = hub.antiphon(&["listen", "kitchen", "/nowhere"]).output().expect("it runs").stderr;
+    assert!(String::from_utf8_lossy(&said).contains("/nowhere cannot be opened"));
     hub.assert_no_violations();
 }
 
