@@ -1,5 +1,7 @@
 //! The commands of surfaces, passed on to whoever carries them out now.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use antiphon_avs::message::CaptureId;
 use antiphon_avs::signal::Wish;
@@ -14,6 +16,9 @@ use crate::post;
 use crate::requests::AuthorizationRequest;
 use crate::snapshot::Snapshot;
 use crate::speaker::Speaker;
+
+/// How long a speaker may take to tell Alexa that it is no more: longer than its link is patient (7 s).
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A command for one speaker, passed on to whoever is its actor now.
 impl Hub {
@@ -81,9 +86,22 @@ impl Handler<Hear> for Hub {
 }
 
 impl Handler<Forget> for Hub {
-    type Result = ResponseFuture<Result<(), HouseError>>;
+    type Result = ResponseActFuture<Self, Result<(), HouseError>>;
 
     fn handle(&mut self, message: Forget, _: &mut Self::Context) -> Self::Result {
+        // Whatever comes of its farewell, it is forgotten.
+        let farewell = self.speakers.get(&message.0).map(|child| child.addr.send(Retire).timeout(FAREWELL));
+        let told = async move {
+            if let Some(farewell) = farewell {
+                let _ = farewell.await;
+            }
+        };
+        Box::pin(told.into_actor(self).then(|(), hub, _| hub.forget(message).into_actor(hub)))
+    }
+}
+
+impl Hub {
+    fn forget(&mut self, message: Forget) -> ResponseFuture<Result<(), HouseError>> {
         let Some(child) = self.speakers.remove(&message.0) else {
             let nobody = HouseError::NoSpeaker(message.0.as_str().into());
             return Box::pin(async move { Err(nobody) });

@@ -255,6 +255,12 @@ pub struct Authorize {
 #[rtype(result = "Result<(), HouseError>")]
 pub struct EndAccount(pub SpeakerId);
 
+/// A speaker will be forgotten: Alexa is told that its device is no more, then its account is given up. From the hub;
+/// answered when all is erased, or could not be.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Retire;
+
 /// A person wishes something of a speaker's device. To the hub, which passes it on.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Result<(), HouseError>")]
