@@ -84,6 +84,9 @@ pub struct LinkView {
     /// Why, where something is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Whether Amazon was asked for a code, and nothing has come of it yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub linking: bool,
     /// What a person enters to link it, while code-based linking waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login: Option<LoginCode>,

@@ -64,7 +64,7 @@ pub(super) fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<()> 
     if before["state"] == "connected" && (arguments.local || arguments.site) {
         return Ok(());
     }
-    wait(client, name)
+    wait(client, name, !(arguments.local || arguments.site))
 }
 
 fn look(client: &Client, name: &str) -> anyhow::Result<Value> {
@@ -72,7 +72,7 @@ fn look(client: &Client, name: &str) -> anyhow::Result<Value> {
 }
 
 /// Shows the code, where there is one, and waits until it was entered.
-fn wait(client: &Client, name: &str) -> anyhow::Result<()> {
+fn wait(client: &Client, name: &str, by_code: bool) -> anyhow::Result<()> {
     let mut shown = String::new();
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
@@ -84,14 +84,20 @@ fn wait(client: &Client, name: &str) -> anyhow::Result<()> {
                 println!("Open {uri} and enter the code {code}");
                 shown = code.into();
             }
-        } else if link["state"] == "connected" && (!shown.is_empty() || begun.elapsed() > SOON) {
-            println!("{name} is linked.");
-            return Ok(());
+        } else if link["linking"] != true {
+            // By a page nothing shows until it is linked; by a code nothing is under way any more.
+            match (link["state"].as_str(), link["why"].as_str()) {
+                (Some("connected"), None) => {
+                    println!("{name} is linked.");
+                    return Ok(());
+                }
+                (Some("needs_login" | "connected" | "closed"), Some(why)) if by_code => {
+                    bail!("{name} was not linked: {why}")
+                }
+                _ => {}
+            }
         }
         std::thread::sleep(Duration::from_millis(500));
     }
     bail!("the code was not entered in time; ask for another with `antiphon link {name}`")
 }
-
-/// A speaker that was linked before shows its new code only when Amazon gave one.
-const SOON: Duration = Duration::from_secs(5);

@@ -10,7 +10,9 @@ use tracing::{info, warn};
 
 use super::Speaker;
 use super::link::shared;
-use crate::messages::{Authorize, BeginAuthorization, EndAccount, EraseAccount, StartLogin, TellSpeaker};
+use crate::messages::{
+    Authorize, BeginAuthorization, EndAccount, EraseAccount, Retire, StartLogin, TellSpeaker,
+};
 use crate::requests::AuthorizationRequest;
 
 impl Speaker {
@@ -28,6 +30,8 @@ impl Speaker {
 
     /// Gives the account up; the link says when it is gone.
     pub(super) fn log_out(&mut self, ctx: &mut Context<Self>) {
+        // A code that is shown is good no more.
+        (self.view.link.linking, self.view.link.login) = (false, None);
         let asked = self.link.as_ref().is_some_and(|link| link.logout().is_ok());
         if !asked {
             // Nobody will say that it is gone: at the next turn it is.
@@ -57,16 +61,35 @@ impl Handler<StartLogin> for Speaker {
     type Result = Result<(), HouseError>;
 
     fn handle(&mut self, _: StartLogin, _: &mut Self::Context) -> Self::Result {
-        match &self.link {
-            Some(link) => link.login().map_err(|_| HouseError::NotNow("its link is busy; try again".into())),
-            None => Err(self.no_link()),
-        }
+        let Some(link) = &self.link else { return Err(self.no_link()) };
+        link.login().map_err(|_| HouseError::NotNow("its link is busy; try again".into()))?;
+        (self.view.link.linking, self.view.link.login) = (true, None);
+        self.publish();
+        Ok(())
     }
 }
 
-/// What to tell a person of a log-in that failed.
+/// What to tell a person of a log-in that failed: what happened, and what to do.
 fn login_error(e: LoginError) -> HouseError {
-    HouseError::NotNow(e.to_string())
+    let advice = match &e {
+        LoginError::UnknownState => {
+            "it was used already, is older than ten minutes or never was; begin again"
+        }
+        LoginError::Unfit { .. } => {
+            "a code and a client id are 1 to 2048 plain characters, an address begins with \
+                                     https:// or leads to this machine; begin again"
+        }
+        LoginError::NoClientSecret => "set it, or link the speaker in another way",
+        LoginError::Refused { code } if code == "invalid_grant" => {
+            "the code was used already, is older than five minutes, or was given for another client_id, redirect_uri \
+             or code challenge; nothing was changed, begin again"
+        }
+        LoginError::Refused { .. } => "check client_id and client_secret; nothing was changed",
+        LoginError::Unreachable => "nothing was changed; try again later",
+        LoginError::Superseded => "look at the speaker's link to see how that one goes",
+        _ => "try again",
+    };
+    HouseError::NotNow(format!("{e}: {advice}"))
 }
 
 impl Handler<BeginAuthorization> for Speaker {
@@ -110,6 +133,23 @@ impl Handler<EndAccount> for Speaker {
                 )),
                 Err(_) => Err(HouseError::NotNow("the speaker was restarted meanwhile; try again".into())),
             }
+        })
+    }
+}
+
+impl Handler<Retire> for Speaker {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Retire, _: &mut Self::Context) -> Self::Result {
+        // Nothing of a device without link is known to Alexa.
+        if !self.link.as_ref().is_some_and(|link| link.retire().is_ok()) {
+            return Box::pin(async {});
+        }
+        let (gone, answer) = oneshot::channel();
+        self.leaving.push(gone);
+        Box::pin(async move {
+            // Whatever could not be erased is erased with the speaker.
+            let _ = answer.await;
         })
     }
 }

@@ -41,7 +41,7 @@ impl Speaker {
             Ok(link) => self.link = Some(link),
             Err(e) => {
                 warn!(speaker = %self.id, error = %e, "no link");
-                self.view.link = LinkView { state: "off", why: Some(e.to_string()), login: None };
+                self.view.link = LinkView { state: "off", why: Some(e.to_string()), ..LinkView::default() };
             }
         }
     }
@@ -110,7 +110,8 @@ impl Speaker {
 
     fn link_state(&mut self, state: &LinkState, ctx: &mut Context<Self>) {
         let login = self.view.link.login.take();
-        let view = |state: &'static str, why: Option<String>| LinkView { state, why, login: None };
+        let linking = self.view.link.linking;
+        let view = |state: &'static str, why: Option<String>| LinkView { state, why, linking, login: None };
         self.view.link = match state {
             LinkState::NeedsLogin { why } => {
                 LinkView { login, ..view("needs_login", Some(login_reason(why))) }
@@ -147,6 +148,9 @@ fn login_reason(why: &LoginReason) -> String {
         }
         LoginReason::Refused(code) => {
             format!("Login with Amazon refuses this client ({code}); check client_id")
+        }
+        LoginReason::Unreachable => {
+            "Login with Amazon could not be reached or gave no usable answer; try again later".into()
         }
         _ => "it must be linked with `antiphon link`".into(),
     }
@@ -225,10 +229,14 @@ impl Speaker {
                 self.publish();
             }
             LinkEvent::LoggedIn => {
-                self.view.link.login = None;
+                // Its state follows; nobody is to read meanwhile that it is not linked.
+                let state =
+                    if self.view.link.state == "needs_login" { "connecting" } else { self.view.link.state };
+                self.view.link = LinkView { state, ..LinkView::default() };
                 self.publish();
             }
             LinkEvent::LoginFailed { why } => {
+                self.view.link.linking = false;
                 self.view.link.login = None;
                 self.view.link.why = Some(login_reason(&why));
                 self.publish();

@@ -145,7 +145,11 @@ impl Speaker {
             ceiling: settings.ceiling,
             group: None,
             endpoint: EndpointView::default(),
-            link: LinkView { state: "off", why: settings.link.as_ref().err().cloned(), login: None },
+            link: LinkView {
+                state: "off",
+                why: settings.link.as_ref().err().cloned(),
+                ..LinkView::default()
+            },
             trouble: None,
             playing: false,
             level_dbfs: None,

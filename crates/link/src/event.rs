@@ -143,6 +143,8 @@ pub enum LoginReason {
     CodeUnused,
     /// Login with Amazon refuses this client; the error code.
     Refused(String),
+    /// Login with Amazon gave no usable answer for so long that the login was given up.
+    Unreachable,
 }
 
 /// Bytes of an attachment. Dropping it lets the peer send as many more.

@@ -112,6 +112,9 @@ impl Page<'_> {
                 Text(&spelled)
             )?;
         }
+        if link.linking && link.login.is_none() {
+            writeln!(f, "<p>Amazon is asked for a code …</p>")?;
+        }
         f.write_str("</div>\n")?;
         match link.state {
             // Without a product there is nothing to link to; the state says so.

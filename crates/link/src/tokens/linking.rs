@@ -21,6 +21,10 @@ const MAX_PAIRS: u32 = 3;
 /// Longest distance of two polls (AVS Device SDK: 60 s).
 const MAX_POLL: Duration = Duration::from_secs(60);
 
+/// Times a code pair, or the proof of new tokens, is asked for again in vain before a person is told so: the SDK's
+/// table of delays to its end.
+const MAX_TRIES: u32 = 8;
+
 /// Times an authorization code is offered while LWA cannot be reached; the person waits, and the code dies soon.
 const MAX_EXCHANGES: u32 = 5;
 
@@ -158,11 +162,11 @@ impl Tokens {
                 let polling = Polling { pair, interval, dies };
                 self.linking.step = Step::PollDue((self.now + interval).min(dies), polling);
             }
-            Err(error) if error.class() != Class::Retry => self.fail_linking_by(&error),
-            Err(_) => {
+            Err(error) if error.class() == Class::Retry && self.linking.failures < MAX_TRIES => {
                 let delay = delay(&self.timers.delays, &mut self.linking.failures);
                 self.linking.step = Step::PairDue(self.now + delay);
             }
+            Err(error) => self.fail_linking_by(&error),
         }
     }
 
@@ -225,7 +229,7 @@ impl Tokens {
                 let linked = Write::Linked(fresh(granted, credentials.client, since));
                 self.unwritten = Some((self.now, linked));
             }
-            Err(error) if error.class() == Class::Retry => {
+            Err(error) if error.class() == Class::Retry && self.linking.failures < MAX_TRIES => {
                 let delay = delay(&self.timers.delays, &mut self.linking.failures);
                 self.linking.step = Step::ProofDue(self.now + delay, credentials);
             }
@@ -234,12 +238,13 @@ impl Tokens {
     }
 
     fn fail_linking_by(&mut self, error: &LwaError) {
-        let code = error.code().to_owned();
-        let login = match error.class() {
-            Class::Retry => LoginError::Unreachable,
-            _ => LoginError::Refused { code: code.clone() },
-        };
-        self.fail_linking(LoginReason::Refused(code), login);
+        match error.class() {
+            Class::Retry => self.fail_linking(LoginReason::Unreachable, LoginError::Unreachable),
+            _ => {
+                let code = error.code().to_owned();
+                self.fail_linking(LoginReason::Refused(code.clone()), LoginError::Refused { code });
+            }
+        }
     }
 
     /// Ends a login, if one is under way; the account that is there is not touched.
