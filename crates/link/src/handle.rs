@@ -147,7 +147,7 @@ impl LinkHandle {
         }
     }
 
-    /// Replaces the complete capability list while the link runs; the same list changes nothing.
+    /// Tells the complete capability list again while the link runs, the same or another.
     pub fn redeclare(&self, capabilities: Arc<Vec<Value>>) -> Result<(), PostError> {
         self.send(Command::Redeclare(capabilities))
     }

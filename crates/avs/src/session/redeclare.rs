@@ -31,9 +31,10 @@ pub(super) enum Rereport {
 }
 
 impl Session {
-    /// Takes another capability list; the same one changes nothing.
+    /// Takes another capability list. The same one is reported again too, as the cloud's picture of it was seen to be
+    /// wrong (EqualizerController 1.0); once is enough while its report is still due.
     pub(super) fn on_redeclare(&mut self, capabilities: Arc<Vec<Value>>) {
-        if self.config.identity.capabilities == capabilities {
+        if !self.declared && self.config.identity.capabilities == capabilities {
             return;
         }
         self.config.identity.capabilities = capabilities;
