@@ -149,7 +149,15 @@ impl Handler<SaveSecret> for Archive {
     type Result = bool;
 
     fn handle(&mut self, message: SaveSecret, _: &mut Self::Context) -> bool {
-        match self.store.save_secret(&message.speaker, message.name, &message.secret) {
+        // A token that is given up takes with it what was the account's, at one stroke: after a power cut nothing of it
+        // is left.
+        let given_up = message.name == secret_name::REFRESH_TOKEN && message.secret.expose().is_empty();
+        let saved = if given_up {
+            self.store.forget_account(&message.speaker)
+        } else {
+            self.store.save_secret(&message.speaker, message.name, &message.secret)
+        };
+        match saved {
             Ok(()) => true,
             Err(e) => {
                 error!(speaker = %message.speaker, secret = message.name, error = %e, "secret could not be saved");

@@ -43,16 +43,20 @@ impl<'a> Batch<'a> {
     /// Forgets a speaker with its account; false when it was not there.
     pub fn forget_speaker(&self, id: &SpeakerId) -> Result<bool, StoreError> {
         self.forget_account(id)?;
-        self.execute("DELETE FROM secrets WHERE speaker = ?1", params![id.as_str()])?;
+        for table in ["secrets", "device"] {
+            self.execute(&format!("DELETE FROM {table} WHERE speaker = ?1"), params![id.as_str()])?;
+        }
         Ok(self.execute("DELETE FROM speakers WHERE id = ?1", params![id.as_str()])? > 0)
     }
 
-    /// Forgets every secret of a speaker and all that its device stored; the speaker stays, with an empty refresh token:
-    /// it was given up, so a configured first one is not to be used either.
+    /// Forgets every secret of a speaker and all that its device stored, but for what is the room's: values whose keys
+    /// begin with `room.`. The speaker stays, with an empty refresh token: it was given up, so a configured first one is
+    /// not to be used either.
     pub fn forget_account(&self, id: &SpeakerId) -> Result<(), StoreError> {
         self.execute("DELETE FROM secrets WHERE speaker = ?1", params![id.as_str()])?;
         self.save_secret(id, secret_name::REFRESH_TOKEN, &Secret::new(""))?;
-        self.execute("DELETE FROM device WHERE speaker = ?1", params![id.as_str()])?;
+        let account = "DELETE FROM device WHERE speaker = ?1 AND substr(key, 1, 5) <> 'room.'";
+        self.execute(account, params![id.as_str()])?;
         Ok(())
     }
 

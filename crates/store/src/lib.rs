@@ -96,7 +96,8 @@ impl Store {
         self.batch(|b| b.save_device_value(speaker, key, value))
     }
 
-    /// Forgets every secret of a speaker and all that its device stored; the speaker stays, with an empty refresh token.
+    /// Forgets every secret of a speaker and all that its device stored, but for what is the room's
+    /// (keys that begin with `room.`); the speaker stays, with an empty refresh token.
     pub fn forget_account(&mut self, id: &SpeakerId) -> Result<(), StoreError> {
         self.batch(|b| b.forget_account(id))
     }

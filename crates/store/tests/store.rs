@@ -285,6 +285,7 @@ fn device_values_are_kept_one_by_one_and_go_with_the_account() {
     store.save_device_value(&a, "gone", &one).unwrap();
     store.save_device_value(&a, "gone", &serde_json::Value::Null).unwrap();
     store.save_device_value(&ab, "alerts.all", &serde_json::json!(2)).unwrap();
+    store.save_device_value(&ab, "room.tone", &serde_json::json!(3)).unwrap();
     store.save_secret(&a, secret_name::REFRESH_TOKEN, &Secret::new("t")).unwrap();
     store.save_speaker(&speaker("a")).unwrap();
     drop(store);
@@ -294,6 +295,9 @@ fn device_values_are_kept_one_by_one_and_go_with_the_account() {
     assert!(store.device_values(&a).unwrap().is_empty());
     assert_eq!(store.secret(&a, secret_name::REFRESH_TOKEN).unwrap().unwrap().expose(), "");
     assert!(store.speaker(&a).unwrap().is_some(), "the speaker itself stays");
+    store.forget_account(&ab).unwrap();
+    let room = BTreeMap::from([("room.tone".to_owned(), serde_json::json!(3))]);
+    assert_eq!(store.device_values(&ab).unwrap(), room, "whose account it is means nothing to a room");
     store.forget_speaker(&ab).unwrap();
     assert!(store.device_values(&ab).unwrap().is_empty());
 }

@@ -19,7 +19,8 @@ use crate::sequencer::Policy;
 use crate::signal::{Signal, Wish};
 
 const NAMESPACE: &str = "EqualizerController";
-const KEY: &str = "equalizer.state";
+/// Kept when the account goes, as all that begins with `room.`.
+const KEY: &str = "room.equalizer";
 /// The step of AdjustBands without a levelDelta, dB (AVS Device SDK).
 const STEP: u64 = 1;
 

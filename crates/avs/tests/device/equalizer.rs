@@ -24,7 +24,7 @@ fn changed(levels: [i8; 3], mode: &str) -> String {
 }
 
 fn stored(levels: [i8; 3], mode: Value) -> String {
-    format!("store equalizer.state {}", json!({ "levels": levels, "mode": mode }))
+    format!("store room.equalizer {}", json!({ "levels": levels, "mode": mode }))
 }
 
 fn bands(bands: Value) -> Value {
@@ -130,7 +130,7 @@ fn a_person_changes_the_tone_too() {
 fn the_tone_survives_a_restart_whoever_wrote_it() {
     let with = |value: Value| {
         let mut config = DeviceConfig::default();
-        config.stored.insert("equalizer.state".into(), value);
+        config.stored.insert("room.equalizer".into(), value);
         Device::new(config).picture(Moment::default()).equalizer
     };
     let tone = with(json!({ "levels": [1, 2, 3], "mode": "SPORT" }));
