@@ -73,7 +73,9 @@ impl Handler<TellSpeaker> for Hub {
     type Result = ResponseFuture<Result<(), HouseError>>;
 
     fn handle(&mut self, message: TellSpeaker, _: &mut Self::Context) -> Self::Result {
-        self.pass_on(&message.speaker.clone(), message)
+        // Who stopped an alert must not hear it again after a power cut.
+        let answer = self.pass_on(&message.speaker.clone(), message);
+        self.once_settled(answer)
     }
 }
 
@@ -161,14 +163,21 @@ impl Handler<StopContent> for Hub {
 
     fn handle(&mut self, message: StopContent, _: &mut Self::Context) -> Self::Result {
         // "Stop" at a speaker means whatever sounds there.
-        if let Target::SpeakerInGroup(speaker) | Target::SpeakerAlone(speaker) = &message.target
-            && let Some(child) = self.speakers.get(speaker)
-        {
-            let silence = TellSpeaker { speaker: speaker.clone(), wish: Wish::StopAlert };
-            // Counted when refused.
-            let _ = post::tell_addr(&child.addr, silence, &self.parts.metrics);
-        }
-        relay(&self.coordinator, message)
+        let silence = match &message.target {
+            Target::SpeakerInGroup(speaker) | Target::SpeakerAlone(speaker) => {
+                let silence = TellSpeaker { speaker: speaker.clone(), wish: Wish::StopAlert };
+                self.speakers.get(speaker).map(|child| child.addr.send(silence))
+            }
+            _ => None,
+        };
+        let stopped = relay(&self.coordinator, message);
+        self.once_settled(Box::pin(async move {
+            if let Some(silence) = silence {
+                // A speaker that is being restarted has nothing that sounds.
+                let _ = silence.await;
+            }
+            stopped.await
+        }))
     }
 }
 
