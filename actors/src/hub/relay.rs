@@ -91,11 +91,14 @@ impl Handler<Forget> for Hub {
     type Result = ResponseActFuture<Self, Result<(), HouseError>>;
 
     fn handle(&mut self, message: Forget, _: &mut Self::Context) -> Self::Result {
-        // Whatever comes of its farewell, it is forgotten.
-        let farewell = self.speakers.get(&message.0).map(|child| child.addr.send(Retire).timeout(FAREWELL));
+        // First of all others lead on what it leads: with its account its own streams end. One that is alone has no group
+        // to leave, and whatever comes of its farewell, it is forgotten.
+        let left = self.coordinator.send(Regroup::Leave(message.0.clone()));
+        let child = self.speakers.get(&message.0).map(|child| child.addr.clone());
         let told = async move {
-            if let Some(farewell) = farewell {
-                let _ = farewell.await;
+            let _ = left.await;
+            if let Some(child) = child {
+                let _ = child.send(Retire).timeout(FAREWELL).await;
             }
         };
         Box::pin(told.into_actor(self).then(|(), hub, _| hub.forget(message).into_actor(hub)))
