@@ -6,6 +6,7 @@
 //! - [`calm`]: judging real-time sound on a busy machine;
 //! - [`hub`]: the hub on this machine against a simulated Alexa service, with virtual speakers that are recorded;
 //! - [`sound`]: what a virtual speaker played;
+//! - [`speech`]: what is said to a speaker, and what Alexa says there;
 //! - [`house`]: in a lab, the hub as a program against a simulated Alexa service;
 //! - [`patience`]: waiting for a state instead of sleeping;
 //! - [`witness`]: virtual speakers that tell the hub's clock and can be made to take no sound.
@@ -29,6 +30,7 @@ pub mod lab;
 pub mod patience;
 pub mod rooms;
 pub mod sound;
+pub mod speech;
 pub mod stimulus;
 pub mod witness;
 
