@@ -3,10 +3,11 @@
 
 use super::analysis::total_level;
 use super::hub::{Hub, PATIENCE, RATE, Sound};
-use super::patience::wait_for;
+use super::patience::{eventually, wait_for};
 use antiphon_avs::iso8601;
 use antiphon_domain::WallTime;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What counts as sound: three steps of 16 bits.
@@ -57,10 +58,25 @@ impl Hub {
         assert_eq!(set.payload()["token"], alert["token"]);
     }
 
-    /// Names and tokens of what Alerts told from a mark on, volumes and ramps left out: `Started:a` and so on.
+    /// Waits until the hub knows that all a speaker has told was heard.
+    pub fn wait_acknowledged(&self, id: &str) {
+        let name = format!("antiphon_link_events_total{{outcome=\"accepted\",speaker=\"{id}\"}} ");
+        eventually("everything told is acknowledged", PATIENCE, || {
+            let heard =
+                self.simulator().transcript(id).iter().filter(|e| (200..300).contains(&e.status)).count();
+            let page = self.metrics();
+            let known = page.lines().find_map(|line| line.strip_prefix(&name)?.parse::<f64>().ok());
+            known.is_some_and(|known| known >= heard as f64)
+        });
+    }
+
+    /// Names and tokens of what Alerts told from a mark on, volumes and ramps left out: `Started:a` and so on. What a
+    /// hub told a second time, as it did not learn that it was heard, counts once.
     pub fn alerts_told(&self, id: &str, mark: u64) -> Vec<String> {
         let entries = self.simulator().transcript(id);
-        let ours = entries.iter().filter(|e| e.index >= mark && e.is_event("Alerts", &e.name));
+        let mut heard = BTreeSet::new();
+        let fresh = entries.iter().filter(|e| heard.insert(e.message_id.clone()));
+        let ours = fresh.filter(|e| e.index >= mark && e.is_event("Alerts", &e.name));
         let told = ours.filter_map(|e| {
             let token = e.payload()["token"].as_str()?;
             Some(format!("{}:{token}", e.name.trim_start_matches("Alert")))

@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const NAME: &str = "witness";
 
-/// How a speaker behaves from its next session on.
+/// How a speaker behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ear {
     /// It plays.
@@ -32,18 +32,25 @@ pub struct Witness {
     speakers: VirtualKind,
     clock: Mutex<Option<Arc<dyn Clock>>>,
     ears: Mutex<BTreeMap<String, Ear>>,
+    /// The latest session of each.
+    sessions: Mutex<BTreeMap<String, EventSink>>,
 }
 
 impl Witness {
     /// All of them play.
     pub fn new() -> Arc<Self> {
         let speakers = VirtualKind::new();
-        Arc::new(Self { speakers, clock: Mutex::default(), ears: Mutex::default() })
+        let (clock, ears, sessions) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { speakers, clock, ears, sessions })
     }
 
-    /// Has a speaker behave so from its next session on.
+    /// Has a speaker behave so from now on; a session that is open is lost.
     pub fn make(&self, id: &str, ear: Ear) {
         self.ears.lock().expect("no panic before").insert(id.to_owned(), ear);
+        let session = self.sessions.lock().expect("no panic before").remove(id);
+        if let Some(session) = session {
+            session(EndpointEvent::Lost(LostReason::Disconnected("it is another now".into())));
+        }
     }
 
     /// The hub's frame, counted from its epoch, at a second of the calendar. Some speaker must have been opened.
@@ -80,6 +87,8 @@ impl Kind for Witness {
 
     fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
         *self.clock.lock().expect("no panic before") = Some(Arc::clone(&clock));
+        let id = descriptor.id.to_string();
+        self.sessions.lock().expect("no panic before").insert(id, Arc::clone(&events));
         let ear = self.ears.lock().expect("no panic before").get(descriptor.id.as_str()).copied();
         match ear.unwrap_or(Ear::Well) {
             Ear::Well => return self.speakers.open(descriptor, clock, events),
