@@ -5,6 +5,8 @@
 //! - [`analysis`]: what a recording says: tone, level, gaps, offset between channels;
 //! - [`calm`]: judging real-time sound on a busy machine;
 //! - [`hub`]: the hub on this machine against a simulated Alexa service, with virtual speakers that are recorded;
+//! - [`mortal`]: virtual speakers whose actors die and whose receivers vanish when a test wants it;
+//! - [`telling`]: what was told of streams, and that they were heard without a gap;
 //! - [`sound`]: what a virtual speaker played;
 //! - [`speech`]: what is said to a speaker, and what Alexa says there;
 //! - [`house`]: in a lab, the hub as a program against a simulated Alexa service;
@@ -27,11 +29,13 @@ pub mod heard;
 pub mod house;
 pub mod hub;
 pub mod lab;
+pub mod mortal;
 pub mod patience;
 pub mod rooms;
 pub mod sound;
 pub mod speech;
 pub mod stimulus;
+pub mod telling;
 pub mod witness;
 
 use std::io::Write;
