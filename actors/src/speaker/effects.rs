@@ -93,8 +93,12 @@ impl Speaker {
     }
 
     /// Hears of the adapter from now on, where it is this speaker's.
-    pub(super) fn meet_adapter(&mut self, ctx: &Context<Self>) {
+    pub(super) fn meet_adapter(&mut self, ctx: &mut Context<Self>) {
         let Some(adapter) = self.adapter() else { return };
+        if !adapter.is_present() {
+            // Its own word comes a moment later, when the link has begun to declare what is there.
+            self.drive(DeviceInput::Signal(Signal::Bluetooth(bluetooth::News::NoAdapter)), ctx);
+        }
         let news = ctx.address().recipient();
         let metrics = self.parts.metrics.clone();
         adapter.watch(Arc::new(move |told| {

@@ -91,7 +91,6 @@ fn device_config(
     level: Level,
     stored: BTreeMap<String, serde_json::Value>,
 ) -> DeviceConfig {
-    let adapter = parts.bluetooth.as_ref().filter(|_| settings.bluetooth);
     DeviceConfig {
         level,
         firmware_version: FIRMWARE,
@@ -99,7 +98,7 @@ fn device_config(
         lead: lead.0,
         inputs: parts.inputs.iter().map(|i| (i.name.clone(), i.friendly_names.clone())).collect(),
         microphone: settings.microphone.is_some(),
-        bluetooth: adapter.is_some_and(|adapter| adapter.is_present()),
+        bluetooth: parts.bluetooth.is_some() && settings.bluetooth,
         legacy: settings.link.as_ref().is_ok_and(|link| link.stack == Stack::Legacy),
         ducking: parts.ducking,
         locales: parts.locales.clone(),

@@ -10,10 +10,10 @@ pub fn entry(namespace: &str, name: &str, payload: Value) -> ContextEntry {
     ContextEntry { header: ContextHeader { namespace: namespace.into(), name: name.into() }, payload }
 }
 
-/// One entry for each interface that has state.
+/// One entry for each declared interface that has state.
 pub fn collect(interfaces: &[Box<dyn Interface>], view: &View<'_>) -> Vec<ContextEntry> {
     let mut entries = Vec::new();
-    for interface in interfaces {
+    for interface in interfaces.iter().filter(|interface| interface.is_declared()) {
         if let Some(entry) = interface.context(view) {
             entries.push(entry);
         }

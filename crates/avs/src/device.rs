@@ -214,9 +214,10 @@ impl Device {
         }
     }
 
-    /// The capability objects of every interface.
+    /// The capability objects of every interface that can do something now.
     pub fn capabilities(&self) -> Vec<Value> {
-        self.interfaces.iter().map(|interface| capability::object(interface.as_ref())).collect()
+        let declared = self.interfaces.iter().filter(|interface| interface.is_declared());
+        declared.map(|interface| capability::object(interface.as_ref())).collect()
     }
 
     /// What every interface is called, its version, and the directives it knows.
@@ -331,7 +332,8 @@ impl Device {
 
     fn find(&self, directive: &Directive) -> Option<(usize, When)> {
         let header = &directive.header;
-        let index = self.interfaces.iter().position(|i| i.namespace() == header.namespace)?;
+        let index =
+            self.interfaces.iter().position(|i| i.namespace() == header.namespace && i.is_declared())?;
         let known = self.interfaces[index].directives().iter().find(|known| known.name == header.name)?;
         Some((index, known.when))
     }

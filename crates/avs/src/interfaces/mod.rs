@@ -175,6 +175,12 @@ pub trait Interface: Debug + Send {
     /// Its deadline has come, or another one's: it looks at the time itself.
     fn on_deadline(&mut self, _turn: &mut Turn<'_>) {}
 
+    /// Whether it can do anything now. What cannot is not declared: the cloud hears nothing of it, and its directives
+    /// are not supported. Who changes it wishes for [`Effect::Redeclare`](crate::effect::Effect::Redeclare).
+    fn is_declared(&self) -> bool {
+        true
+    }
+
     /// Its entry in a context.
     fn context(&self, _view: &View<'_>) -> Option<ContextEntry> {
         None

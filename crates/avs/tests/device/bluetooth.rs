@@ -259,6 +259,12 @@ fn an_adapter_that_vanishes_fails_what_was_asked() {
     let said = news(&mut bench, News::NoAdapter);
     assert!(said.iter().any(|line| line.starts_with("StreamingEnded")), "{said:?}");
     assert!(said.iter().any(|line| line.starts_with("DisconnectDevicesFailed")), "{said:?}");
-    let directive = directive("Bluetooth.ScanDevices", "again", None, json!({}));
-    assert_eq!(lines(&bench.input(DeviceInput::Directive(directive))), ["ScanDevicesFailed {}"]);
+    // What is not there is not declared, and declared again when it comes back.
+    assert_eq!(said.last().map(String::as_str), Some("redeclare"));
+    let declared = |bench: &Bench| bench.device.capabilities().iter().any(|c| c["interface"] == "Bluetooth");
+    assert!(!declared(&bench));
+    assert_eq!(bench.directive("Bluetooth.ScanDevices", json!({})), ["! UNSUPPORTED_OPERATION"]);
+    assert_eq!(news(&mut bench, News::NoAdapter), [""; 0]);
+    assert_eq!(news(&mut bench, News::Adapter(Vec::new())), ["redeclare"]);
+    assert!(declared(&bench));
 }

@@ -3,7 +3,8 @@
 //!
 //! Owns what is going on with each device; the adapter itself is asked by commands and heard by news. Promises: each
 //! device of each directive is answered exactly once, by success, failure, or failure after 45 s; StreamingEnded goes out
-//! while the device still is in the context. A phone that plays takes the Content channel.
+//! while the device still is in the context. A phone that plays takes the Content channel. Declared only while there is an
+//! adapter; until there is word of it, there is one.
 
 mod devices;
 mod directives;
@@ -36,6 +37,8 @@ const LIMIT: Duration = Duration::from_secs(45);
 const SCAN: Duration = Duration::from_secs(120);
 /// How long we are visible when the directive does not say; no source gives a figure.
 const VISIBLE: Duration = Duration::from_secs(180);
+/// Music from a phone that is over by then was a visit: whoever played before goes on (AVS Device SDK).
+const VISIT: Duration = Duration::from_secs(120);
 /// Streams of this interface are counted from here, apart from those of the AudioPlayer.
 const FIRST_PLAYER: u64 = 1 << 29;
 
@@ -55,6 +58,7 @@ struct Streaming {
 #[derive(Debug)]
 pub(super) struct Bluetooth {
     name: String,
+    declared: bool,
     adapter: bool,
     devices: Devices,
     scan_until: Option<HubTime>,
@@ -71,6 +75,7 @@ impl Bluetooth {
         Self {
             // What other devices see us as; the adapter has the machine's own name.
             name: "Antiphon".into(),
+            declared: true,
             adapter: false,
             devices: Devices::recalled(&config.stored),
             scan_until: None,
@@ -85,6 +90,13 @@ impl Bluetooth {
     fn ask(&mut self, command: Command, purpose: Purpose, turn: &mut Turn<'_>) {
         self.tasks.push(Task { command: command.clone(), purpose, until: turn.now() + LIMIT });
         turn.effect(Effect::Bluetooth(command));
+    }
+
+    fn declare(&mut self, declared: bool, turn: &mut Turn<'_>) {
+        if self.declared != declared {
+            self.declared = declared;
+            turn.effect(Effect::Redeclare);
+        }
     }
 
     fn stop_scan(&mut self, turn: &mut Turn<'_>) {
@@ -105,6 +117,7 @@ impl Bluetooth {
             News::Adapter(devices) => {
                 self.adapter = true;
                 self.devices.replace(devices);
+                self.declare(true, turn);
             }
             News::NoAdapter => {
                 self.adapter = false;
@@ -115,6 +128,8 @@ impl Bluetooth {
                     self.conclude(task, false, turn);
                 }
                 self.devices.all_disconnected();
+                // Last: until now the cloud may hear how things ended.
+                self.declare(false, turn);
             }
             News::Device(device) => {
                 let before = self.devices.put(device);
@@ -179,7 +194,7 @@ impl Bluetooth {
         self.devices.set_streaming(Some(id));
         turn.player(PlayerCommand::Prepare { id: player, source: PlayerSource::Bluetooth(id.clone()) });
         // A phone may play for a moment only: whoever had the channel comes back if it leaves within two minutes.
-        turn.take_focus(Channel::Content, Mixability::Mixable);
+        turn.take_focus_patiently(Channel::Content, Mixability::Mixable, VISIT);
         turn.player(PlayerCommand::Play { id: player, after: None });
         turn.announce(Announcement::ContentSource(NAMESPACE));
         turn.send_with_context(payload::streaming("StreamingStarted", id));
@@ -317,6 +332,10 @@ impl Interface for Bluetooth {
             let task = self.tasks.remove(index);
             self.conclude(task, false, turn);
         }
+    }
+
+    fn is_declared(&self) -> bool {
+        self.declared
     }
 
     fn context(&self, _view: &View<'_>) -> Option<ContextEntry> {
