@@ -26,7 +26,7 @@ use crate::post;
 
 /// How long speech and tones wait for the endpoint.
 const HOLD: Duration = Duration::from_secs(4);
-/// Sounds of one device at a time; one voice needs a few.
+/// Sounds of one device at a time beside its alerts'; one voice needs a few.
 const MOST: usize = 64;
 /// Sounds rung for somebody else are numbered from here; no device counts so far.
 pub(super) const FOREIGN: u64 = 1 << 60;
@@ -192,7 +192,8 @@ impl Speaker {
                 message: message.into(),
             })
         };
-        if self.voices.sounds.len() >= MOST {
+        // An alert's own are few, and never to be kept out by what else waits.
+        if id.voice != Voice::Alert && self.voices.sounds.len() >= MOST {
             return self.echoes.push_back(Signal::Sound(id, fail("too many sounds are open")));
         }
         let (mut attachment, mut built_in) = (None, None);
@@ -299,9 +300,7 @@ impl Speaker {
         self.voices.last = [None; 3];
         for id in self.voices.given() {
             self.voices.forget(id);
-            let message = "the speaker's connection was lost".into();
-            let error = MediaError { kind: MediaErrorKind::InternalDeviceError, message };
-            self.sound_over(id, SoundNews::Failed(error), ctx);
+            self.sound_over(id, SoundNews::Lost, ctx);
         }
     }
 

@@ -144,6 +144,8 @@ pub enum SoundNews {
     Finished,
     /// It cannot be played (on); it is forgotten. Also for one that is only prepared.
     Failed(MediaError),
+    /// The way it was heard on is gone, or was before it was heard; it is forgotten. Nothing is wrong with the sound.
+    Lost,
     /// Its attachment never came; it is forgotten.
     Unattached,
 }

@@ -209,7 +209,7 @@ impl Interface for Notifications {
                 self.playing = None;
                 self.play_next(turn);
             }
-            SoundNews::Failed(_) | SoundNews::Unattached => self.failed(turn),
+            SoundNews::Failed(_) | SoundNews::Lost | SoundNews::Unattached => self.failed(turn),
         }
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use antiphon_avs::device::{DeviceConfig, DeviceInput};
 use antiphon_avs::effect::AssetId;
-use antiphon_avs::signal::Signal;
+use antiphon_avs::signal::{Signal, SoundNews};
+use antiphon_domain::sound::Voice;
 use serde_json::json;
 
 use crate::alerts_support::*;
@@ -85,6 +86,29 @@ fn a_file_that_is_not_there_in_time_makes_place_for_the_tone() {
     fetched(&mut bench, &effects);
     let next = started(&mut bench, 1);
     assert_eq!(kinds(&next), ["sound Alert2 is BuiltIn(Reminder)", "sound Alert2 after Alert1 + 500 ms"]);
+}
+
+#[test]
+fn a_tone_that_lost_its_endpoint_is_asked_for_again_and_the_alert_goes_on() {
+    let mut bench = sounding("a", "ALARM", json!({}));
+    // The present pass and the one chained to it, in the order in which the speaker tells.
+    let again = bench.sound(Voice::Alert, 1, SoundNews::Lost);
+    assert_eq!(kinds(&again), ["sound Alert2 stops", "sound Alert3 is BuiltIn(Alarm)", "sound Alert3"]);
+    assert_eq!(kinds(&bench.sound(Voice::Alert, 2, SoundNews::Lost)), [""; 0]);
+    // As often as it takes, heard or not.
+    let again = bench.sound(Voice::Alert, 3, SoundNews::Lost);
+    assert_eq!(kinds(&again), ["sound Alert4 is BuiltIn(Alarm)", "sound Alert4"]);
+    let next = started(&mut bench, 4);
+    assert_eq!(told(&next), [""; 0], "it is the same alert still");
+    assert_eq!(kinds(&next), ["sound Alert5 is BuiltIn(Alarm)", "sound Alert5 after Alert4 + 0 ms"]);
+    assert_eq!(state(&bench).1, ["a"]);
+
+    // Before it is due: it is due then.
+    let mut bench = self::bench();
+    set(&mut bench, "a", "ALARM", 10, json!({}));
+    bench.pass(9_900);
+    let again = bench.sound(Voice::Alert, 1, SoundNews::Lost);
+    assert_eq!(kinds(&again), ["sound Alert2 is BuiltIn(Alarm)", "sound Alert2 at 1010000 ms"]);
 }
 
 #[test]

@@ -363,8 +363,9 @@ impl OutputState {
         if catch_unwind(AssertUnwindSafe(|| drop(broken))).is_err() {
             warn!(speaker = %self.speaker, "it panicked again while it was dropped");
         }
-        self.voices.fail();
+        // First, so that whoever hears of its sounds knows that nothing is wrong with them.
         self.tell(OutputEvent::Failed(words));
+        self.voices.fail();
     }
 
     fn tell(&self, event: OutputEvent) {

@@ -196,6 +196,10 @@ impl Ring {
             SoundNews::Finished | SoundNews::Failed(_) | SoundNews::Unattached => {
                 self.failed(is_current, kit, turn)
             }
+            SoundNews::Lost => {
+                self.lost(is_current, kit, turn);
+                Meaning::Nothing
+            }
         }
     }
 
@@ -253,6 +257,19 @@ impl Ring {
             self.next = Some(sound);
         }
         Meaning::Nothing
+    }
+
+    /// Nothing is wrong with the sound, but nobody heard it: it is asked for again, and waits for whoever takes it.
+    fn lost(&mut self, is_current: bool, kit: &mut Kit, turn: &mut Turn<'_>) {
+        // What was to follow is chained again once the present one is heard.
+        if let Some(next) = self.next.take().filter(|_| is_current) {
+            turn.sound(SoundCommand::Stop { id: next.id });
+        }
+        let Some(lost) = self.current.take_if(|_| is_current) else { return };
+        self.current = Some(self.open(lost.place, kit, turn));
+        if self.stage >= Stage::Ordered {
+            self.order(self.due, turn);
+        }
     }
 
     /// Silences it.

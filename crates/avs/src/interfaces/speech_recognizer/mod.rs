@@ -312,7 +312,10 @@ impl Interface for SpeechRecognizer {
             Signal::Outcome { message_id, outcome } => self.on_outcome(message_id, outcome, turn),
             // The cloud said all it wanted; it will not listen any longer.
             Signal::Answered { message_id } if self.awaits(message_id) => self.stop_capture(turn),
-            Signal::Sound(id, SoundNews::Finished | SoundNews::Failed(_) | SoundNews::Unattached) => {
+            Signal::Sound(
+                id,
+                SoundNews::Finished | SoundNews::Failed(_) | SoundNews::Lost | SoundNews::Unattached,
+            ) => {
                 self.tone = self.tone.filter(|tone| tone != id);
             }
             _ => {}

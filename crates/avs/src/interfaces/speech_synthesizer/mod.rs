@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// So long after speech it still counts as speaking, lest the light flicker between two sentences [R].
 const GRACE: Duration = Duration::from_millis(200);
 
+/// What is said of speech that the endpoint broke off.
+const LOST: &str = "the speaker's connection was lost";
+
 /// Why a speech will never be heard.
 #[derive(Debug)]
 enum Trouble {
@@ -140,6 +143,7 @@ impl SpeechSynthesizer {
                     let message = format!("the speech cannot be played: {}", error.message);
                     self.give_up(Refusal::internal(message), turn);
                 }
+                SoundNews::Lost => self.give_up(Refusal::internal(LOST), turn),
                 SoundNews::Unattached => {
                     turn.regret(&speech.directive.raw, &unattached());
                     turn.complete(&speech.directive.header.message_id);
@@ -151,6 +155,7 @@ impl SpeechSynthesizer {
             // It is told in its turn.
             match news {
                 SoundNews::Failed(error) => speech.trouble = Some(Trouble::Failed(error.message.clone())),
+                SoundNews::Lost => speech.trouble = Some(Trouble::Failed(LOST.into())),
                 SoundNews::Unattached => speech.trouble = Some(Trouble::Unattached),
                 _ => {}
             }
