@@ -94,9 +94,9 @@ impl Coordinator {
             if alive && (heard || now.since(asked) < ANSWER) {
                 return;
             }
-            rescue.ringer = None;
             rescue.spurned.insert(ringer.clone(), now);
             self.ring(&ringer, Ring::Hush);
+            self.free(&ringer);
         }
         let nearest = nearest(self.candidates(whom));
         let Some(rescue) = self.rescues.all.get_mut(whom) else { return };
@@ -129,18 +129,23 @@ impl Coordinator {
         let Some(rescue) = self.rescues.all.remove(whom) else { return };
         if let Some((ringer, ..)) = rescue.ringer {
             self.ring(&ringer, Ring::Hush);
+            self.free(&ringer);
+            self.settle_rescues();
         }
         self.ring(whom, Ring::By(None));
+    }
+
+    /// A speaker rings no more, for nobody: it has one tone at a time, for the last that asked it.
+    fn free(&mut self, ringer: &SpeakerId) {
+        for rescue in self.rescues.all.values_mut() {
+            rescue.ringer.take_if(|(asked, ..)| asked == ringer);
+        }
     }
 
     /// A speaker's actor is a new one, or gone for good: what it rang and what rang for it is settled anew.
     pub(super) fn forget_rescues_of(&mut self, speaker: &SpeakerId) {
         self.end_rescue(speaker);
-        for rescue in self.rescues.all.values_mut() {
-            if rescue.ringer.as_ref().is_some_and(|(ringer, ..)| ringer == speaker) {
-                rescue.ringer = None;
-            }
-        }
+        self.free(speaker);
     }
 }
 
@@ -159,8 +164,12 @@ impl Handler<Distress> for Coordinator {
             Distress::Rings { ringer, whom, heard } => {
                 let now = self.parts.now();
                 let Some(rescue) = self.rescues.all.get_mut(&whom) else {
-                    // It is over meanwhile.
-                    return self.ring(&ringer, Ring::Hush);
+                    // It is over meanwhile; but it may ring for somebody else by now.
+                    let busy = |rescue: &Rescue| rescue.ringer.as_ref().is_some_and(|(r, ..)| *r == ringer);
+                    if !self.rescues.all.values().any(busy) {
+                        self.ring(&ringer, Ring::Hush);
+                    }
+                    return;
                 };
                 if rescue.ringer.as_ref().is_none_or(|(asked, ..)| *asked != ringer) {
                     return;
@@ -170,9 +179,9 @@ impl Handler<Distress> for Coordinator {
                     rescue.told = false;
                     self.ring(&whom, Ring::By(Some(ringer)));
                 } else {
-                    rescue.ringer = None;
-                    rescue.spurned.insert(ringer, now);
-                    self.settle_rescue(&whom, now);
+                    rescue.spurned.insert(ringer.clone(), now);
+                    self.free(&ringer);
+                    self.settle_rescues();
                 }
             }
             Distress::Silence { whom } => {

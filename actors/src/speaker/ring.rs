@@ -105,12 +105,16 @@ impl Speaker {
     fn ring_on(&mut self, ctx: &mut Context<Self>) {
         let Some(tone) = self.ringing.foreign.as_ref().map(|f| f.tone) else { return };
         let current = SoundId { voice: Voice::Alert, number: FOREIGN + self.ringing.last };
-        if !self.voices.alerts().is_empty() {
+        let alerts = self.voices.alerts();
+        if !alerts.is_empty() {
             // Its own alert comes first; whoever hears that one is awake.
             if self.voices.forget(current) {
                 self.set_gain(Cause::Tone, ctx);
             }
-            return self.foreign_confirmed();
+            if alerts.iter().any(|(.., heard)| *heard) {
+                self.foreign_confirmed();
+            }
+            return;
         }
         if self.voices.knows_foreign() {
             return;
