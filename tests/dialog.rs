@@ -37,7 +37,8 @@ fn enqueued(mut speak: Outgoing) -> Outgoing {
 
 /// Name and token of what was told of speech and streams, in order.
 fn told(hub: &Hub, mark: u64) -> Vec<String> {
-    let names = ["Speech", "PlaybackStarted", "PlaybackPaused", "PlaybackResumed", "PlaybackStopped", "Recognize"];
+    let names =
+        ["Speech", "PlaybackStarted", "PlaybackPaused", "PlaybackResumed", "PlaybackStopped", "Recognize"];
     let entries = hub.simulator().transcript("kitchen");
     let ours = entries.iter().filter(|e| {
         e.index >= mark && e.is_event(&e.namespace, &e.name) && names.iter().any(|n| e.name.starts_with(n))
@@ -130,14 +131,21 @@ fn heard_a_talk_pauses_while_somebody_asks() {
         let mark = hub.simulator().mark("kitchen");
         let from = hub.recording("kitchen").end();
         ask(&hub, vec![hub.speech("a", 1)]);
-        let all =
-            ["Recognize:", "PlaybackPaused:talk", "SpeechStarted:a", "SpeechFinished:a", "PlaybackResumed:talk"];
+        let all = [
+            "Recognize:",
+            "PlaybackPaused:talk",
+            "SpeechStarted:a",
+            "SpeechFinished:a",
+            "PlaybackResumed:talk",
+        ];
         wait_told(&hub, mark, &all);
         let recognize = hub.event("kitchen", mark, "SpeechRecognizer", "Recognize");
         let player = recognize.context("AudioPlayer", "PlaybackState").unwrap();
         assert_eq!((&player["playerActivity"], &player["token"]), (&json!("PLAYING"), &json!("talk")));
         let offset = |name| {
-            hub.event("kitchen", mark, "AudioPlayer", name).payload()["offsetInMilliseconds"].as_u64().unwrap()
+            hub.event("kitchen", mark, "AudioPlayer", name).payload()["offsetInMilliseconds"]
+                .as_u64()
+                .unwrap()
         };
         let (paused, resumed) = (offset("PlaybackPaused"), offset("PlaybackResumed"));
         assert!(paused.abs_diff(resumed) < 30, "paused at {paused}, resumed at {resumed}");
@@ -205,7 +213,8 @@ fn heard_music_returns_when_the_speaking_actor_dies() {
         let kitchen = hub.recording("kitchen");
         let heard = kitchen.between(from, kitchen.end());
         assert!(longest_gap(heard, level_at(40) - 20.0).1 < 20);
-        let quietest = tone_levels(heard, RATE, MUSIC, 0.1).into_iter().fold(0.0, |least: f64, (_, l)| least.min(l));
+        let quietest =
+            tone_levels(heard, RATE, MUSIC, 0.1).into_iter().fold(0.0, |least: f64, (_, l)| least.min(l));
         assert!(quietest > level_at(40) - 0.1, "{quietest}");
         assert_unducked(&hub, from);
         hub.assert_no_violations();

@@ -60,8 +60,14 @@ fn speech_is_uploaded_while_it_is_spoken() {
         }
         let attentions = hub.attentions(KITCHEN, || {
             upload.say_until(rate, &spoken(rate, 20.0), || false);
-            hub.wait(hub.simulator().wait_for_event(KITCHEN, mark, "SpeechSynthesizer", "SpeechFinished", PATIENCE))
-                .unwrap();
+            hub.wait(hub.simulator().wait_for_event(
+                KITCHEN,
+                mark,
+                "SpeechSynthesizer",
+                "SpeechFinished",
+                PATIENCE,
+            ))
+            .unwrap();
             hub.wait_attention(KITCHEN, "idle");
         });
         // The answer was there before the body had an end: what was heard was heard while it was said.
@@ -69,7 +75,10 @@ fn speech_is_uploaded_while_it_is_spoken() {
         assert_eq!(upload.answer().0, 204, "{content_type} {query}");
         let hearing = hub.wait_hearing(KITCHEN, index, |h| h.ended.is_some());
         assert!(said < Duration::from_secs(10), "{said:?} until it was enough");
-        assert_eq!((hearing.format.as_str(), hearing.profile.as_str(), hearing.whole), (format, "NEAR_FIELD", true));
+        assert_eq!(
+            (hearing.format.as_str(), hearing.profile.as_str(), hearing.whole),
+            (format, "NEAR_FIELD", true)
+        );
         let first = hearing.chunks[0].0.saturating_duration_since(hearing.started);
         println!(
             "speech: {content_type} {rate} {query}: first sound {first:?} behind its Recognize, at most {:?} behind \
@@ -122,7 +131,10 @@ fn who_begins_decides_who_ends() {
         .filter(|e| e.index >= mark && e.is_event("SpeechRecognizer", &e.name))
         .map(|e| (e.name.as_str(), &e.header()["dialogRequestId"]))
         .collect();
-    assert!(matches!(ids[..], [("ReportEchoSpatialPerceptionData", a), ("Recognize", b)] if a == b), "{ids:?}");
+    assert!(
+        matches!(ids[..], [("ReportEchoSpatialPerceptionData", a), ("Recognize", b)] if a == b),
+        "{ids:?}"
+    );
     hub.wait_attention(KITCHEN, "idle");
     // Somebody stops it here.
     let mark = hub.simulator().mark(KITCHEN);
@@ -197,7 +209,10 @@ fn what_is_expected_is_echoed() {
         hub.wait_attention(KITCHEN, "idle");
     }
     // Nobody answers; what comes later is a request of its own.
-    script(&hub, Script::directives(Vec::new()).expect(Duration::from_secs(1), Some(json!({ "type": "ANSWER" }))));
+    script(
+        &hub,
+        Script::directives(Vec::new()).expect(Duration::from_secs(1), Some(json!({ "type": "ANSWER" }))),
+    );
     let mark = hub.simulator().mark(KITCHEN);
     held(&hub, 1.0);
     hub.event(KITCHEN, mark, "SpeechRecognizer", "ExpectSpeechTimedOut");
@@ -211,7 +226,9 @@ fn what_is_expected_is_echoed() {
 #[test]
 fn a_microphone_is_opened_when_speech_is_expected() {
     let live = |more: &str| {
-        format!("microphone = \"audiotestsrc is-live=true samplesperbuffer=160 {more} ! audio/x-raw,rate=16000\"\n")
+        format!(
+            "microphone = \"audiotestsrc is-live=true samplesperbuffer=160 {more} ! audio/x-raw,rate=16000\"\n"
+        )
     };
     let (steady, ends, breaks) = (live(""), live("num-buffers=60"), live("! identity error-after=60"));
     let missing = "microphone = \"filesrc location=/nonexistent ! wavparse\"\n";
@@ -233,10 +250,17 @@ fn a_microphone_is_opened_when_speech_is_expected() {
     for id in ["steady", "ends", "breaks"] {
         let hearing = hub.wait_hearing(id, 0, |h| h.ended.is_some());
         let (ahead, behind) = (hearing.ahead(), hearing.behind());
-        println!("speech: microphone {id}: {:?} of sound, {ahead:?} ahead, {behind:?} behind", hearing.sound());
+        println!(
+            "speech: microphone {id}: {:?} of sound, {ahead:?} ahead, {behind:?} behind",
+            hearing.sound()
+        );
         assert!(hearing.whole, "{id}: it ends as it should");
         let sound = hearing.sound();
-        let enough = if id == "steady" { sound >= Duration::from_secs(1) } else { sound.as_millis().abs_diff(600) < 60 };
+        let enough = if id == "steady" {
+            sound >= Duration::from_secs(1)
+        } else {
+            sound.as_millis().abs_diff(600) < 60
+        };
         assert!(enough && ahead < Duration::from_millis(300), "{id}: {sound:?}");
         let payload = hub.event(id, 0, "SpeechRecognizer", "Recognize").payload().clone();
         assert_eq!(payload["initiator"], json!({ "type": "ANSWER" }));
@@ -267,11 +291,8 @@ fn the_program_speaks_from_a_file_and_from_standard_input() {
     assert!(hearing.audio[..32_000] == samples[..32_000], "the same samples");
     hub.event(KITCHEN, 0, "SpeechSynthesizer", "SpeechFinished");
     hub.wait_attention(KITCHEN, "idle");
-    let mut child = hub
-        .antiphon(&["listen", KITCHEN, "-", "--wake-word", "echo"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        hub.antiphon(&["listen", KITCHEN, "-", "--wake-word", "echo"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut pipe = child.stdin.take().unwrap();
     let mark = hub.simulator().mark(KITCHEN);
     // A pipe that stays open: enough is when Alexa says so.
