@@ -99,12 +99,23 @@ impl Store {
     /// Forgets every secret of a speaker and all that its device stored, but for what is the room's
     /// (keys that begin with `room.`); the speaker stays, with an empty refresh token.
     pub fn forget_account(&mut self, id: &SpeakerId) -> Result<(), StoreError> {
-        self.batch(|b| b.forget_account(id))
+        self.batch(|b| b.forget_account(id))?;
+        self.scrub()
     }
 
     /// Forgets a speaker with its account; false when it was not there.
     pub fn forget_speaker(&mut self, id: &SpeakerId) -> Result<bool, StoreError> {
-        self.batch(|b| b.forget_speaker(id))
+        let there = self.batch(|b| b.forget_speaker(id))?;
+        self.scrub()?;
+        Ok(there)
+    }
+
+    /// Empties the log: `secure_delete` overwrites what was removed in the database, but the log beside it would keep
+    /// the pages as they were.
+    fn scrub(&mut self) -> Result<(), StoreError> {
+        let done =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        self.counted(done.map(drop).map_err(|e| error::of_sqlite(e, &self.path)))
     }
 
     /// Stores a value under `key`, in place of what was there.
