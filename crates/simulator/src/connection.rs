@@ -215,6 +215,8 @@ async fn route(link: &Arc<Link>, request: Request<RecvStream>, mut respond: Send
         }
         (&Method::GET | &Method::POST, "/ap/oa") => login::page(link, &head, body, respond).await,
         (&Method::GET, "/user/profile") => login::profile(link, &head, respond),
+        // A browser that shows `/ap/oa` asks by itself.
+        (&Method::GET, "/favicon.ico") => reply::send(&mut respond, 404, None),
         _ => {
             link.violation(&path, format!("no such request: {} {path}", head.method));
             reply::send(&mut respond, 404, None);
