@@ -89,15 +89,27 @@ fn words(state: &str) -> (&'static str, &'static str) {
     }
 }
 
+/// A reason as a sentence; what to type elsewhere is left out, for it is pressed here.
+fn sentence(why: &str) -> String {
+    let parts: Vec<&str> = why.split("; ").filter(|part| !part.contains("`antiphon ")).collect();
+    let text = parts.join("; ");
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => format!("{}{}.", first.to_uppercase(), letters.as_str()),
+        None => text,
+    }
+}
+
 impl Page<'_> {
     fn speaker(&self, speaker: &SpeakerView, f: &mut Formatter<'_>) -> fmt::Result {
         let (name, link) = (Text(&speaker.name), &speaker.link);
         let path = Part(speaker.id.as_str());
-        let (class, state) = words(link.state);
+        let (class, state) =
+            if link.login.is_some() { ("busy", "Waiting for the code to be entered") } else { words(link.state) };
         writeln!(f, "<section aria-labelledby=\"{path}\" data-speaker>\n<h2 id=\"{path}\">{name}</h2>")?;
         writeln!(f, "<div role=\"status\"><p class=\"state {class}\">{state}</p>")?;
-        if let Some(why) = &link.why {
-            writeln!(f, "<p>{}</p>", Text(why))?;
+        if let Some(why) = link.why.as_deref().filter(|_| link.login.is_none()) {
+            writeln!(f, "<p>{}</p>", Text(&sentence(why)))?;
         }
         if let Some(login) = &link.login {
             let (uri, code) = (Text(&login.verification_uri), Text(&login.user_code));
@@ -193,7 +205,14 @@ pub(super) fn trouble(place: &str, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Part, Text, trouble};
+    use super::{Part, Text, sentence, trouble};
+
+    #[test]
+    fn reasons_are_sentences_without_commands() {
+        assert_eq!(sentence("logged out; link it again with `antiphon link`"), "Logged out.");
+        assert_eq!(sentence("Alexa cannot be reached"), "Alexa cannot be reached.");
+        assert_eq!(sentence(""), "");
+    }
 
     #[test]
     fn what_others_named_is_text() {
