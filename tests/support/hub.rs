@@ -176,12 +176,14 @@ impl Life {
 
     fn program(config: &Path) -> Self {
         let log = config.with_extension("log");
+        // A test that reads it may want more: `# log: debug` in its configuration.
+        let all = std::fs::read_to_string(config).is_ok_and(|text| text.contains("# log: debug"));
         let file = File::create(&log).expect("a log");
         let child = Command::new(env!("CARGO_BIN_EXE_antiphon"))
             .args(["run", "--config"])
             .arg(config)
             .env("NO_COLOR", "1")
-            .env("ANTIPHON_LOG", "info")
+            .env("ANTIPHON_LOG", if all { "debug" } else { "info" })
             .stderr(file)
             .spawn()
             .expect("the hub's program starts");

@@ -4,12 +4,14 @@
 //! - [`alarms`]: setting alerts, and judging when and how loud they are heard;
 //! - [`analysis`]: what a recording says: tone, level, gaps, offset between channels;
 //! - [`calm`]: judging real-time sound on a busy machine;
+//! - [`chromium`]: a real browser without a screen;
 //! - [`hub`]: the hub on this machine against a simulated Alexa service, with virtual speakers that are recorded;
 //! - [`mortal`]: virtual speakers whose actors die and whose receivers vanish when a test wants it;
 //! - [`telling`]: what was told of streams, and that they were heard without a gap;
 //! - [`sound`]: what a virtual speaker played;
 //! - [`speech`]: what is said to a speaker, and what Alexa says there;
 //! - [`house`]: in a lab, the hub as a program against a simulated Alexa service;
+//! - [`login`]: logging in as people and their programs do, and what the hub keeps on disk;
 //! - [`patience`]: waiting for a state instead of sleeping;
 //! - [`witness`]: virtual speakers that tell the hub's clock and can be made to take no sound.
 //!
@@ -25,10 +27,12 @@
 pub mod alarms;
 pub mod analysis;
 pub mod calm;
+pub mod chromium;
 pub mod heard;
 pub mod house;
 pub mod hub;
 pub mod lab;
+pub mod login;
 pub mod mortal;
 pub mod patience;
 pub mod rooms;
