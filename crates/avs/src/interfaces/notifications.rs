@@ -200,7 +200,7 @@ impl Interface for Notifications {
         let Signal::Sound(id, news) = signal else { return };
         let Some(tone) = self.playing.as_mut().filter(|tone| tone.id == *id) else { return };
         match news {
-            SoundNews::Scheduled { .. } => {}
+            SoundNews::Scheduled { at } => tone.until = tone.until.max(*at + PATIENCE),
             SoundNews::Started { at } => {
                 tone.heard = true;
                 tone.until = *at + LONGEST;

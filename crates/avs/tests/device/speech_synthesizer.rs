@@ -1,9 +1,12 @@
 //! Alexa speaks: once begun, once ended, in turn, and never in the way of what follows.
 
+use std::time::Duration;
+
 use antiphon_avs::device::DeviceInput;
 use antiphon_avs::picture::Attention;
 use antiphon_avs::signal::{Signal, SoundNews, Wish};
 use antiphon_domain::media::{MediaError, MediaErrorKind};
+use antiphon_domain::sound::Voice;
 use serde_json::{Value, json};
 
 use crate::support::{Bench, lines, speak, voice};
@@ -153,6 +156,15 @@ fn sound_must_follow_the_channel_within_five_seconds() {
     assert!(bench.pass(4_999).is_empty());
     assert_eq!(bench.pass(1), ["sound Dialog1 stops", "! INTERNAL_ERROR", "content None"]);
     assert!(bench.spoken(1).is_empty());
+
+    // What is on its way to a slow endpoint is waited for.
+    let mut bench = dialog("one");
+    say(&mut bench, "a", "ENQUEUE");
+    bench.pass(4_000);
+    let at = bench.now + Duration::from_secs(2);
+    assert!(bench.sound(Voice::Dialog, 1, SoundNews::Scheduled { at }).is_empty());
+    assert!(bench.pass(2_000).is_empty());
+    assert_eq!(bench.spoken(1), [r#"SpeechStarted {"token":"a"}"#]);
 }
 
 #[test]

@@ -130,7 +130,12 @@ impl SpeechSynthesizer {
     fn on_news(&mut self, id: SoundId, news: &SoundNews, turn: &mut Turn<'_>) {
         if let Some((speech, phase)) = self.current.as_mut().filter(|(speech, _)| speech.id == id) {
             match news {
-                SoundNews::Scheduled { .. } => {}
+                // It is on its way, and only the endpoint's own delay is waited for.
+                SoundNews::Scheduled { at } => {
+                    if let Phase::Starting { limit, .. } = phase {
+                        *limit = (*limit).max(*at + PATIENCE);
+                    }
+                }
                 SoundNews::Started { at } => self.started(*at, turn),
                 SoundNews::Finished => {
                     // It was too short to be seen beginning.
