@@ -107,3 +107,37 @@ fn heard_at_the_nearest_that_takes_sound() {
         hub.assert_no_violations();
     });
 }
+
+/// Two that take no sound, one that rings for both: whoever stops it there stops the one it rings for, and the other's
+/// turn comes; nobody's alert is lost.
+#[test]
+fn heard_for_two_at_one_speaker() {
+    calmly(|| {
+        let witness = Witness::new();
+        let hub = Setup::new(&ALL).with_kind(witness.clone()).start();
+        for id in ["kitchen", "shelf"] {
+            witness.make(id, Ear::Dumb);
+        }
+        let due = in_seconds(2.0);
+        for id in ["kitchen", "shelf"] {
+            hub.set_alert(id, &alert("TIMER", id, due));
+        }
+        let mut whom = Vec::new();
+        for _ in 0..2 {
+            let mut now = Value::Null;
+            eventually("it rings for somebody", PATIENCE, || {
+                now = alerts_of(&hub, "attic")["rings_for"].clone();
+                now.is_string() && !whom.contains(&now)
+            });
+            whom.push(now.clone());
+            let id = now.as_str().unwrap().to_owned();
+            hub.event(&id, 0, "Alerts", "AlertStarted");
+            hub.wait_heard("attic");
+            hub.api("POST", &format!("/api/speakers/{id}/alerts/stop"), json!({}));
+            hub.event(&id, 0, "Alerts", "AlertStopped");
+        }
+        hub.wait_silent("attic");
+        eventually("it is over", PATIENCE, || alerts_of(&hub, "attic")["rings_for"].is_null());
+        hub.assert_no_violations();
+    });
+}
