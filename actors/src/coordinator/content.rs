@@ -188,10 +188,17 @@ impl Contents {
         }
     }
 
-    /// What a group hears now or is about to hear.
+    /// What a group hears now or is about to hear. Of two, what stands still gives way to what was begun over it, as the
+    /// AudioPlayer's stream does to a phone's.
     pub(super) fn current(&self, group: &GroupId) -> Option<(u64, &Content)> {
-        let heard = |c: &Content| !matches!(c.state, State::Prepared | State::Next);
-        self.all.iter().find(|(_, c)| &c.group == group && heard(c)).map(|(id, c)| (*id, c))
+        let mut found: Option<(u64, &Content)> = None;
+        for (id, content) in self.all.iter().filter(|(_, c)| &c.group == group) {
+            let heard = !matches!(content.state, State::Prepared | State::Next);
+            if heard && found.is_none_or(|(_, before)| before.is_held() || !content.is_held()) {
+                found = Some((*id, content));
+            }
+        }
+        found
     }
 
     /// Every content of a group, prepared ones too.
@@ -201,7 +208,8 @@ impl Contents {
 
     /// The content that begins when the group's current one ends, or has just begun because that one ended.
     pub(super) fn next_of(&mut self, group: &GroupId) -> Option<&mut Content> {
-        self.all.values_mut().find(|c| &c.group == group && c.state != State::Prepared)
+        let follows = |c: &Content| !matches!(c.state, State::Prepared | State::Paused);
+        self.all.values_mut().find(|c| &c.group == group && follows(c))
     }
 
     /// A group's contents belong to another group from now on.

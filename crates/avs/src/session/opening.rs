@@ -67,7 +67,8 @@ impl Session {
             }
             let modern = self.config.stack == Stack::Modern;
             match step {
-                Step::Verify if modern && !self.verified => {
+                // Whoever declares asks first whether it is the right gateway (Alexa.ApiGateway 1.0).
+                Step::Verify if modern && !(self.verified && self.declared) => {
                     self.ask_step(id, step, declare::verify_gateway())
                 }
                 Step::Verify => self.due(id, Step::Report, self.now),
