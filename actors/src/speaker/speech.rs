@@ -29,6 +29,9 @@ use crate::requests::ListenRequest;
 const PIECES: usize = 1_024;
 /// How far ahead of real time sound from a surface is taken: a file must not outrun the upload.
 const AHEAD: Duration = Duration::from_secs(2);
+/// So much is uploaded of one utterance at most, milliseconds: a cloud that neither answers nor says "stop" must not
+/// keep a microphone open (ours; longer than a surface may send).
+const LONGEST: u64 = 5 * 60 * 1_000;
 /// What is fed at once, bytes.
 const BITE: usize = 8 * 1024;
 /// What may wait to be decoded, bytes.
@@ -130,13 +133,13 @@ impl Speaker {
             };
             match event {
                 CaptureEvent::Chunk(chunk) => {
-                    coded.fetch_add(millis, Ordering::Relaxed);
+                    let before = coded.fetch_add(millis, Ordering::Relaxed);
                     if !begun.swap(true, Ordering::Relaxed) {
                         tell(CaptureTold::Begun);
                     }
                     let mut pieces = into.lock().unwrap_or_else(PoisonError::into_inner);
                     let sent = pieces.as_ref().map(|pieces| pieces.try_send(Bytes::from(chunk)));
-                    if let Some(Err(_)) = sent {
+                    if matches!(sent, Some(Err(_))) || (sent.is_some() && before >= LONGEST) {
                         // The upload is over, or hopelessly behind: a hole in speech is worse than its end.
                         *pieces = None;
                         tell(CaptureTold::Unwanted);
@@ -215,7 +218,12 @@ impl Handler<CaptureNews> for Speaker {
         match message.what {
             CaptureTold::Begun if !hearing.begun => self.utterance_begins(ctx),
             CaptureTold::Begun => {}
-            CaptureTold::Failed(why) if !hearing.begun => {
+            // Nothing came of it, so the machine has nothing to close.
+            told if !hearing.begun => {
+                let why = match told {
+                    CaptureTold::Failed(why) => why,
+                    _ => "it gave no sound".to_owned(),
+                };
                 warn!(speaker = %self.id, why, "the microphone cannot be opened");
                 self.ears.hearing = None;
                 self.drive(DeviceInput::Signal(Signal::Speech(SpeechNews::NoMicrophone(why))), ctx);
