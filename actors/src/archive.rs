@@ -67,13 +67,16 @@ impl Archive {
         archive
     }
 
-    fn recall(&self, speaker: &SpeakerId) -> Result<Remembered, StoreError> {
-        Ok(Remembered {
-            refresh_token: self.store.secret(speaker, secret_name::REFRESH_TOKEN)?,
-            gateway: self.store.secret(speaker, secret_name::GATEWAY)?.map(|s| s.expose().to_string()),
-            declared: self.store.secret(speaker, secret_name::DECLARED)?.map(|s| s.expose().to_string()),
-            stored: self.store.device_values(speaker)?,
-        })
+    /// What cannot be read takes nothing else with it: alarms ring without an account, and an account serves without.
+    fn recall(&self, speaker: &SpeakerId) -> Remembered {
+        let secret = |name| known(speaker, self.store.secret(speaker, name));
+        let text = |name| secret(name).map(|s| s.expose().to_string());
+        Remembered {
+            refresh_token: secret(secret_name::REFRESH_TOKEN),
+            gateway: text(secret_name::GATEWAY),
+            declared: text(secret_name::DECLARED),
+            stored: known(speaker, self.store.device_values(speaker)),
+        }
     }
 
     /// Writes the waiting house; false, and it goes on waiting, when the disk does not take it.
@@ -201,10 +204,7 @@ impl Handler<Recall> for Archive {
     type Result = Remembered;
 
     fn handle(&mut self, message: Recall, _: &mut Self::Context) -> Remembered {
-        self.recall(&message.0).unwrap_or_else(|e| {
-            error!(speaker = %message.0, error = %e, "speaker could not be recalled");
-            Remembered::default()
-        })
+        self.recall(&message.0)
     }
 }
 
@@ -230,4 +230,12 @@ impl Handler<Close> for Archive {
         self.flush_house();
         ctx.stop();
     }
+}
+
+/// What was read, or nothing where it cannot be.
+fn known<T: Default>(speaker: &SpeakerId, read: Result<T, StoreError>) -> T {
+    read.unwrap_or_else(|e| {
+        error!(%speaker, error = %e, "something of a speaker could not be recalled");
+        T::default()
+    })
 }
