@@ -86,6 +86,7 @@ pub(crate) fn serve(listener: TcpListener, hub: Hub) -> std::io::Result<Server> 
             .wrap_fn(guard::only_from_here)
             .app_data(web::Data::new(hub.clone()))
             .app_data(web::JsonConfig::default().limit(64 * 1024).error_handler(problem::bad_json))
+            .app_data(web::PathConfig::default().error_handler(problem::bad_path))
             .app_data(web::QueryConfig::default().error_handler(problem::bad_query))
             .configure(api::routes)
             .configure(login::routes)

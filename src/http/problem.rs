@@ -1,9 +1,8 @@
 //! Errors as problem details (RFC 9457): what happened, where, and what to do.
 
 use actix_web::http::StatusCode;
-use actix_web::{
-    HttpRequest, HttpResponse, ResponseError, error::JsonPayloadError, error::QueryPayloadError,
-};
+use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use antiphon_actors::HubError;
 use antiphon_domain::house::HouseError;
 use serde_json::json;
@@ -78,6 +77,10 @@ pub(crate) fn bad_json(error: JsonPayloadError, _: &HttpRequest) -> actix_web::E
 
 pub(crate) fn bad_query(error: QueryPayloadError, _: &HttpRequest) -> actix_web::Error {
     Problem::new(StatusCode::BAD_REQUEST, format!("the request's query: {error}")).into()
+}
+
+pub(crate) fn bad_path(error: PathError, _: &HttpRequest) -> actix_web::Error {
+    Problem::new(StatusCode::NOT_FOUND, format!("the request's path: {error}")).into()
 }
 
 pub(crate) async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
