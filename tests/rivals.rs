@@ -159,5 +159,20 @@ fn a_play_at_a_follower_takes_the_group_and_its_queue_ends() {
     hub.api("POST", "/api/groups/all/play", json!({ "url": hub.simulator().track("tone-880-60s.wav") }));
     hub.event("shelf", mark, "AudioPlayer", "PlaybackStopped");
     eventually("nobody's Alexa leads", PATIENCE, || leader(&hub.picture(), "all").is_none());
+    // "Stop" is heard in any room: whoever's it is ends, and its owner tells of it.
+    let silent = || {
+        hub.wait_picture("all are silent", |p| {
+            p["speakers"].as_array().unwrap().iter().all(|s| s["playing"] == false)
+        });
+    };
+    hub.wait_picture("it plays", |_| hub.speaker("sofa")["playing"] == true);
+    hub.say("sofa", "stop");
+    silent();
+    let mark = hub.simulator().mark("shelf");
+    tone(&hub, "shelf", "REPLACE_ALL", "e", "tone-440-60s.wav", None);
+    hub.event("shelf", mark, "AudioPlayer", "PlaybackStarted");
+    hub.say("kitchen", "stop");
+    told(&hub, "shelf", mark, &["Started:e", "Stopped:e"]);
+    silent();
     hub.assert_no_violations();
 }

@@ -5,7 +5,7 @@ use antiphon_domain::{GroupId, SpeakerId};
 use antiphon_render::{ByteReader, Feed, StreamSource};
 
 use super::Coordinator;
-use super::content::without_secrets;
+use super::content::{Ending, without_secrets};
 use crate::requests::InputSource;
 
 /// Mirrors of mirrors that are followed.
@@ -49,6 +49,17 @@ impl Coordinator {
                 let text = self.parts.bluetooth.as_ref()?.source(&device)?;
                 Some((stream(StreamSource::Device(text)), "bluetooth".into()))
             }
+        }
+    }
+
+    /// "Stop" was said at a speaker whose AudioPlayer plays nothing: what its group hears ends, be it another member's, a
+    /// person's or an input. Where a voice is for one speaker alone, only what is its own.
+    pub(super) fn silence(&mut self, speaker: &SpeakerId) {
+        let Some(group) = self.house.group_of(speaker) else { return };
+        let (id, alone) = (group.id.clone(), group.members().len() == 1);
+        if alone || self.parts.voice_moves_group || self.contents.leader(&id).as_ref() == Some(speaker) {
+            self.end_all(&id, None, Ending::Stopped);
+            self.reconcile();
         }
     }
 

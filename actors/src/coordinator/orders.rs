@@ -52,6 +52,7 @@ impl Handler<PlayerOrder> for Coordinator {
                     self.resume(content);
                 }
             }
+            PlayerCommand::Silence => self.silence(&speaker),
             PlayerCommand::Bequeath(estate) => self.estates.bequeath(&speaker, *estate),
             PlayerCommand::Stop { id } => {
                 if let Some(content) = content_of(self, id) {

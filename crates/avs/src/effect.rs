@@ -190,6 +190,9 @@ pub enum PlayerCommand {
         /// Which.
         id: PlayerId,
     },
+    /// End what is heard here though it is none of this device's AudioPlayer: a person told this one to stop, and in that
+    /// room it is what must stop. No answer is expected; its owner is told that a person stopped it.
+    Silence,
     /// What another speaker takes over when this one leaves its group or dies. The latest counts; an empty one is none.
     Bequeath(Box<Estate>),
 }

@@ -91,6 +91,7 @@ impl Bench {
                 Effect::Player(PlayerCommand::Pause { id }) => format!("pause {}", id.0),
                 Effect::Player(PlayerCommand::Resume { id }) => format!("resume {}", id.0),
                 Effect::Player(PlayerCommand::Stop { id }) => format!("stop {}", id.0),
+                Effect::Player(PlayerCommand::Silence) => "silence".into(),
                 Effect::Player(PlayerCommand::Bequeath(_)) => continue,
                 Effect::Focus(view) => {
                     format!("{} {}", word(view.of(Channel::Dialog)), word(view.of(Channel::Content)))

@@ -268,6 +268,7 @@ fn line(effect: &Effect) -> String {
             PlayerCommand::Pause { id } => format!("pause {}", id.0),
             PlayerCommand::Resume { id } => format!("resume {}", id.0),
             PlayerCommand::Stop { id } => format!("stop {}", id.0),
+            PlayerCommand::Silence => "silence".into(),
             PlayerCommand::Bequeath(estate) => format!("bequeath {}", estate.players().len()),
         },
         Effect::Focus(view) => {

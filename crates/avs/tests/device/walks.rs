@@ -138,7 +138,7 @@ impl Rules {
             PlayerCommand::Stop { id } => {
                 assert!(self.prepared.contains(id) && self.stopped.insert(*id), "{command:?}");
             }
-            PlayerCommand::Bequeath(_) => {}
+            PlayerCommand::Bequeath(_) | PlayerCommand::Silence => {}
         }
     }
 

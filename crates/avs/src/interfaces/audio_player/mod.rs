@@ -291,6 +291,9 @@ impl Interface for AudioPlayer {
             "Play" => self.play(directive, turn)?,
             "Stop" => {
                 self.drop_arrived();
+                if self.current.is_none() {
+                    turn.player(PlayerCommand::Silence);
+                }
                 self.stop(turn);
             }
             "ClearQueue" => self.clear(directive, turn)?,
