@@ -268,3 +268,23 @@ fn an_adapter_that_vanishes_fails_what_was_asked() {
     assert_eq!(news(&mut bench, News::Adapter(Vec::new())), ["redeclare"]);
     assert!(declared(&bench));
 }
+
+#[test]
+fn the_end_of_a_stream_is_told_while_its_device_is_known() {
+    for left in [News::Gone(id("phone")), News::NoAdapter, News::Device(device("phone", true, false))] {
+        let mut bench = bench(&[device("phone", true, true)]);
+        news(&mut bench, News::Streaming(id("phone"), true));
+        let effects = bench.input(DeviceInput::Signal(Signal::Bluetooth(left.clone())));
+        let ended = effects.iter().find_map(|effect| match effect {
+            Effect::Send(event) if event.header.name == "StreamingEnded" => event.context.clone(),
+            _ => None,
+        });
+        let context = ended.expect("a context");
+        let state = context.iter().find(|entry| entry.header.namespace == "Bluetooth").expect("its entry");
+        assert_eq!(state.payload["pairedDevices"][0]["uniqueDeviceId"], "phone", "{left:?}");
+        let now = bench.device.context(bench.moment());
+        let now = now.iter().find(|entry| entry.header.namespace == "Bluetooth");
+        let known = now.is_some_and(|entry| !entry.payload["pairedDevices"].as_array().unwrap().is_empty());
+        assert_eq!(known, matches!(left, News::Device(_)), "{left:?}");
+    }
+}

@@ -66,6 +66,8 @@ pub(super) struct Bluetooth {
     tasks: Vec<Task>,
     streaming: Option<Streaming>,
     players: u64,
+    /// A device that is gone but stays in the context until the end of its stream was told.
+    gone: Option<DeviceId>,
     /// Whether the remote control's keys are for the phone: it began content last.
     keys: bool,
 }
@@ -83,6 +85,7 @@ impl Bluetooth {
             tasks: Vec::new(),
             streaming: None,
             players: FIRST_PLAYER,
+            gone: None,
             keys: false,
         }
     }
@@ -127,9 +130,8 @@ impl Bluetooth {
                 for task in std::mem::take(&mut self.tasks) {
                     self.conclude(task, false, turn);
                 }
-                self.devices.all_disconnected();
-                // Last: until now the cloud may hear how things ended.
-                self.declare(false, turn);
+                // Until then the cloud may hear how things ended.
+                turn.when_settled();
             }
             News::Device(device) => {
                 let before = self.devices.put(device);
@@ -144,8 +146,11 @@ impl Bluetooth {
             News::Gone(id) => {
                 if self.streaming.as_ref().is_some_and(|streaming| &streaming.device == id) {
                     self.streaming_ended(turn);
+                    self.gone = Some(id.clone());
+                    turn.when_settled();
+                } else {
+                    self.devices.remove(id);
                 }
-                self.devices.remove(id);
             }
             News::Done { command, result } => {
                 if let Some(index) = self.tasks.iter().position(|task| &task.command == command) {
@@ -278,6 +283,16 @@ impl Interface for Bluetooth {
                 self.fall_silent(turn);
             }
             _ => {}
+        }
+    }
+
+    fn on_settled(&mut self, turn: &mut Turn<'_>) {
+        if let Some(id) = self.gone.take() {
+            self.devices.remove(&id);
+        }
+        if !self.adapter {
+            self.devices.all_disconnected();
+            self.declare(false, turn);
         }
     }
 
