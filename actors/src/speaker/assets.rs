@@ -1,16 +1,18 @@
 //! Fetched files: sounds of alerts that must be there without network and after a restart.
 //!
-//! Each speaker has a folder of its own; names are checked before they touch the disk, sizes are bounded.
+//! Each speaker has a folder of its own; names are checked before they touch the disk, sizes are bounded. A few are
+//! fetched at a time, each on a thread of its own; the rest wait in the order in which they were asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use actix::prelude::*;
 use antiphon_avs::device::DeviceInput;
 use antiphon_avs::effect::AssetId;
 use antiphon_avs::signal::Signal;
-use antiphon_domain::SpeakerId;
+use antiphon_domain::{HubTime, SpeakerId};
 use antiphon_render::{Fetch, FetchLimits};
 use tracing::{info, warn};
 
@@ -20,18 +22,25 @@ use crate::post;
 
 /// What the files of one speaker may take altogether, bytes.
 const ROOM: u64 = 100_000_000;
+/// Files fetched at a time.
+const AT_ONCE: usize = 4;
+/// The word of a fetch that has not come by then was lost: no fetch may take so long.
+const LOST: Duration = Duration::from_secs(90);
 /// The longest name, bytes.
 const LONGEST: usize = 200;
 
 /// What one speaker has fetched or is fetching.
 pub(super) struct Assets {
     folder: PathBuf,
-    running: BTreeMap<AssetId, Fetch>,
+    /// With when they began.
+    running: BTreeMap<AssetId, (Fetch, HubTime)>,
+    /// With where they are fetched from; the machine asks for no more than its alerts have.
+    waiting: VecDeque<(AssetId, String)>,
 }
 
 impl Assets {
     pub(super) fn new(root: &Path, speaker: &SpeakerId) -> Self {
-        Self { folder: root.join(folder_name(speaker)), running: BTreeMap::new() }
+        Self { folder: root.join(folder_name(speaker)), running: BTreeMap::new(), waiting: VecDeque::new() }
     }
 
     /// Where a file lies; `None` for a name that is not one.
@@ -48,6 +57,7 @@ impl Assets {
     /// Ends what runs and erases all files.
     pub(super) fn erase(&mut self) {
         self.running.clear();
+        self.waiting.clear();
         match fs::remove_dir_all(&self.folder) {
             Ok(()) => {}
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -58,17 +68,32 @@ impl Assets {
 
 impl Speaker {
     pub(super) fn fetch(&mut self, asset: AssetId, url: &str, ctx: &Context<Self>) {
-        if self.assets.running.contains_key(&asset) {
-            return;
+        let now = self.parts.now();
+        self.assets.running.retain(|_, (_, began)| now.since(*began) < LOST);
+        if self.assets.url(&asset).is_some() {
+            // What is there already waits behind nothing.
+            return self.echoes.push_back(Signal::Fetched(asset, Ok(())));
         }
-        match self.begin_fetch(&asset, url, ctx) {
-            Ok(Some(fetch)) => {
-                self.assets.running.insert(asset, fetch);
-            }
-            Ok(None) => self.echoes.push_back(Signal::Fetched(asset, Ok(()))),
-            Err(why) => {
-                warn!(speaker = %self.id, asset = asset.0, why, "a file is not fetched");
-                self.echoes.push_back(Signal::Fetched(asset, Err(why)));
+        let asked = self.assets.waiting.iter().any(|(waiting, _)| *waiting == asset);
+        if !asked && !self.assets.running.contains_key(&asset) {
+            self.assets.waiting.push_back((asset, url.to_owned()));
+        }
+        self.fetch_next(ctx);
+    }
+
+    fn fetch_next(&mut self, ctx: &Context<Self>) {
+        while self.assets.running.len() < AT_ONCE
+            && let Some((asset, url)) = self.assets.waiting.pop_front()
+        {
+            match self.begin_fetch(&asset, &url, ctx) {
+                Ok(Some(fetch)) => {
+                    self.assets.running.insert(asset, (fetch, self.parts.now()));
+                }
+                Ok(None) => self.echoes.push_back(Signal::Fetched(asset, Ok(()))),
+                Err(why) => {
+                    warn!(speaker = %self.id, asset = asset.0, why, "a file is not fetched");
+                    self.echoes.push_back(Signal::Fetched(asset, Err(why)));
+                }
             }
         }
     }
@@ -95,8 +120,10 @@ impl Speaker {
         Ok(Some(self.parts.renderer.fetch(url, &path, FetchLimits::default(), sink)))
     }
 
-    pub(super) fn discard(&mut self, asset: &AssetId) {
+    pub(super) fn discard(&mut self, asset: &AssetId, ctx: &Context<Self>) {
         self.assets.running.remove(asset);
+        self.assets.waiting.retain(|(waiting, _)| waiting != asset);
+        self.fetch_next(ctx);
         let Some(path) = self.assets.path(asset) else { return };
         match fs::remove_file(&path) {
             Ok(()) => {}
@@ -115,6 +142,7 @@ impl Handler<FetchNews> for Speaker {
             return;
         }
         info!(speaker = %self.id, asset = asset.0, ok = result.is_ok(), "a file was fetched, or not");
+        self.fetch_next(ctx);
         self.drive(DeviceInput::Signal(Signal::Fetched(asset, result)), ctx);
     }
 }

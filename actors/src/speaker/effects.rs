@@ -66,7 +66,7 @@ impl Speaker {
                 None => self.echoes.push_back(Signal::Bluetooth(bluetooth::News::NoAdapter)),
             },
             Effect::Fetch { asset, url } => self.fetch(asset, &url, ctx),
-            Effect::Discard(asset) => self.discard(&asset),
+            Effect::Discard(asset) => self.discard(&asset, ctx),
             Effect::Store { key, value, receipt } => self.store(key, value, receipt, ctx),
             Effect::Redeclare => self.redeclare(),
             Effect::LogOut => self.log_out(ctx),
