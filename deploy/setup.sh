@@ -23,11 +23,11 @@ RUN_PACKAGES=(
   espeak-ng glib-networking iproute2 util-linux
 )
 # Testing: AirPlay receivers, the rack of sound outputs that they play into, a name service of their own,
-# and the collector that reads our metrics.
+# the collector that reads our metrics, and the browser that looks at our page.
 TEST_PACKAGES=(
   shairport-sync avahi-daemon avahi-utils dbus-daemon dbus-bin python3-dbusmock
   pulseaudio pulseaudio-utils libasound2-plugins
-  prometheus curl procps
+  prometheus chromium curl procps
 )
 # Fuzzing: libFuzzer is C++.
 FUZZ_PACKAGES=(g++)
