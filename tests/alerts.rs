@@ -251,6 +251,9 @@ fn over_music(hub: &Hub) {
     let end = sound.end() as f64;
     let ringing = tone_level(part(&sound, end - rate, 0.0, 0.9), RATE, 450.0);
     assert!((ringing - level_at(60)).abs() < 0.5, "the alert is at {ringing:.2} dBFS");
+    let rang = first_above(&sound, 450.0, -35.0);
+    let first = tone_level(part(&sound, rang, 0.0, 0.1), RATE, 450.0);
+    assert!((first - level_at(60)).abs() < 0.5, "from its first sample on, not {first:.2} dBFS");
     let levels = music(&sound);
     let left = levels.iter().rposition(|(_, l)| (l - level_at(60)).abs() < 0.5).unwrap();
     let there = levels[left..].iter().position(|(_, l)| (l - level_at(20)).abs() < 0.5).unwrap();
@@ -277,6 +280,14 @@ fn over_music(hub: &Hub) {
     println!("music is back within {took:.2} s");
     assert!((0.2..=0.42).contains(&took), "back within {took:.2} s");
     assert_eq!(hub.events("kitchen", mark, "AudioPlayer"), Vec::<String>::new(), "the music never stopped");
+}
+
+/// The frame, to a hundredth of a second, from which on a tone is heard.
+fn first_above(sound: &Sound, hertz: f64, dbfs: f64) -> f64 {
+    let window = RATE as usize / 50;
+    let parts = sound.samples.windows(window).step_by(window / 2);
+    let found = parts.map(|part| tone_level(part, RATE, hertz)).position(|level| level > dbfs);
+    sound.origin as f64 + ((found.unwrap() + 1) * window / 2) as f64
 }
 
 fn one_at_a_time(hub: &Hub) {

@@ -57,16 +57,16 @@ pub fn ducked(volume: Volume) -> Volume {
 pub fn place(loudness: &Loudness) -> Placement {
     let Loudness { level, alerts, ceiling, focus, tone, receiver_has_volume } = *loudness;
     let speaker = if level.muted { Volume::MIN } else { level.volume.min(ceiling) };
-    // An alert over content is at least as loud as the content was (AVS Device SDK); content ducks beneath it.
-    let mut alert = alerts.min(ceiling);
-    if focus.of(Channel::Alerts).is_some() && focus.of(Channel::Content).is_some() {
-        alert = alert.max(speaker);
-    }
+    let alert = alerts.min(ceiling);
+    // An alert over content is at least as loud as the content was (AVS Device SDK), from its first sample on: that is
+    // settled before it holds its channel. Content ducks beneath it.
+    let over_content = focus.of(Channel::Content).is_some();
+    let ringing = if over_content { alert.max(speaker) } else { alert };
     let in_front = [Channel::Dialog, Channel::Communications, Channel::Alerts];
     let under = tone || in_front.into_iter().any(|channel| focus.of(channel).is_some());
     let content = if under { ducked(speaker) } else { speaker };
     let behind = focus.of(Channel::Alerts).is_some_and(|focus| focus != Focus::Foreground);
-    let ringing = if behind { ducked(alert) } else { alert };
+    let ringing = if behind { ducked(ringing) } else { ringing };
     let heard = [content, speaker, ringing, alert];
 
     let (receiver, full) = if !receiver_has_volume {
@@ -162,6 +162,19 @@ mod tests {
             );
             assert_eq!(placed.inputs.content, Gain::Silence);
         }
+    }
+
+    #[test]
+    fn an_alert_over_content_is_as_loud_as_that_was_before_it_has_begun() {
+        let raised = |channels: &[Channel], v| {
+            place(&Loudness { focus: with(channels), tone: true, ..quiet(v, false) }).inputs.voices
+        };
+        for channels in [&[Channel::Content][..], &[Channel::Alerts, Channel::Content]] {
+            assert_eq!(raised(channels, 70)[1], volume(70).gain());
+            assert_eq!(raised(channels, 70)[2], volume(40).gain(), "a notification is no alert");
+            assert_eq!(raised(channels, 20)[1], volume(40).gain());
+        }
+        assert_eq!(raised(&[Channel::Alerts], 70)[1], volume(40).gain());
     }
 
     #[test]
