@@ -93,7 +93,12 @@ fn a_code_that_nobody_enters_is_given_up_and_told() {
 
 #[test]
 fn a_client_that_amazon_refuses_is_told() {
-    let hub = unlinked().with_simulator(|o| o.approve_all = true).start_unlinked();
+    let hub = unlinked()
+        .with_simulator(|o| {
+            o.approve_all = true;
+            o.code_interval = Duration::from_secs(1);
+        })
+        .start_unlinked();
     hub.wait_link("kitchen", "needs_login");
     // No code for it; then a code, and no account for it: its first refresh is refused.
     hub.simulator().inject_all(&Fault::LwaPair("invalid_client".into(), 1));

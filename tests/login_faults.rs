@@ -181,6 +181,11 @@ fn a_log_in_that_amazon_does_not_answer_is_asked_for_again() {
     hub.wait_link("sofa", "connected");
     hub.simulator().inject_all(&Fault::LwaPair("silence".into(), 1));
     hub.api("POST", "/api/speakers/kitchen/link", json!({}));
+    // So for an app, at the same time: its code was not taken yet.
+    let code = hub.allowed(&hub.app_asks("sofa", CLIENT));
+    fail(&hub, "silence", 1);
+    assert_eq!(hub.hand_in("sofa", &code, CLIENT, APP), (204, Value::Null));
+    hub.wait_link("sofa", "connected");
     // The limit of a call is a minute.
     let shown = || hub.speaker("kitchen")["link"]["login"].is_object();
     eventually("a code", Duration::from_secs(90), shown);
