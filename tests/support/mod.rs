@@ -3,6 +3,7 @@
 //! - [`lab`]: a private network with real receivers, and a rack of sound outputs that is recorded;
 //! - [`alarms`]: setting alerts, and judging when and how loud they are heard;
 //! - [`analysis`]: what a recording says: tone, level, gaps, offset between channels;
+//! - [`bluez`]: a mocked BlueZ with a phone, on a bus of the test's own;
 //! - [`calm`]: judging real-time sound on a busy machine;
 //! - [`chromium`]: a real browser without a screen;
 //! - [`hub`]: the hub on this machine against a simulated Alexa service, with virtual speakers that are recorded;
@@ -27,6 +28,7 @@
 pub mod alarms;
 pub mod analysis;
 pub mod calm;
+pub mod bluez;
 pub mod chromium;
 pub mod heard;
 pub mod house;
