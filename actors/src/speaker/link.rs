@@ -109,19 +109,19 @@ impl Speaker {
     }
 
     fn link_state(&mut self, state: &LinkState, ctx: &mut Context<Self>) {
+        // A code that is shown stays so while connections come and go: its end is told by itself.
         let login = self.view.link.login.take();
         let linking = self.view.link.linking;
-        let view = |state: &'static str, why: Option<String>| LinkView { state, why, linking, login: None };
-        self.view.link = match state {
-            LinkState::NeedsLogin { why } => {
-                LinkView { login, ..view("needs_login", Some(login_reason(why))) }
+        let (state_name, why, login) = match state {
+            LinkState::NeedsLogin { why } => ("needs_login", Some(login_reason(why)), login),
+            LinkState::Authorizing | LinkState::Connecting { .. } | LinkState::Synchronizing => {
+                ("connecting", None, login)
             }
-            LinkState::Authorizing => LinkView { login, ..view("connecting", None) },
-            LinkState::Connecting { .. } | LinkState::Synchronizing => view("connecting", None),
-            LinkState::Connected => view("connected", None),
-            LinkState::Waiting { why, .. } => view("waiting", Some(wait_reason(*why))),
-            _ => view("closed", None),
+            LinkState::Connected => ("connected", None, login),
+            LinkState::Waiting { why, .. } => ("waiting", Some(wait_reason(*why)), login),
+            _ => ("closed", None, None),
         };
+        self.view.link = LinkView { state: state_name, why, linking, login };
         let input =
             if *state == LinkState::Connected { DeviceInput::Connected } else { DeviceInput::Disconnected };
         self.drive(input, ctx);
