@@ -13,6 +13,7 @@ use antiphon_domain::{HubTime, Level, Report, Volume};
 use antiphon_endpoint::Control;
 
 use super::Speaker;
+use super::playback::{Session, Tone};
 use crate::messages::ApplyLevel;
 
 /// Gains ramp this long when a person changes them: short enough to be "at once", long enough not to click.
@@ -23,6 +24,14 @@ const CLIMB: Duration = Duration::from_millis(100);
 /// Content steps back this fast, and comes back this slowly.
 const DUCK: Duration = Duration::from_millis(100);
 const RETURN: Duration = Duration::from_millis(300);
+
+/// A receiver with a volume of its own plays at a new one this long after it was told, about: what it holds ready for
+/// its sound card is scaled already. Measured at shairport-sync: 180 ms. An alert must not lose its beginning.
+const REACTION: Duration = Duration::from_millis(250);
+/// The mixer may be this much further than an endpoint's lead.
+const MIXED: Duration = Duration::from_millis(100);
+/// Between two passes of a tone with no longer pause nothing changes.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Why loudness changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +82,28 @@ impl Handler<ApplyLevel> for Speaker {
     }
 }
 
+impl Session {
+    /// Settles when room is made for a tone that falls due at `next`; once settled, that stays. The mixer steps back
+    /// before the receiver is turned up, or the music would come up with it.
+    fn plan(&mut self, next: Option<HubTime>, now: HubTime) {
+        let before = self.tone;
+        let tone = next.map(|from| match before.filter(|tone| tone.from == from) {
+            Some(tone) => tone,
+            None if !self.caps.own_volume => Tone { from, step: from, turn: from, turned: false },
+            None => {
+                let mixed = now + self.caps.lead.0 + MIXED;
+                let step = (from - REACTION - DUCK).max(mixed).min(from);
+                Tone { from, step, turn: (from - REACTION).max(step), turned: false }
+            }
+        });
+        let goes_on = before.is_some_and(|tone| tone.turned);
+        self.tone = tone.map(|tone| {
+            let soon = goes_on && tone.from <= now + PAUSE;
+            Tone { turned: tone.turned || soon || tone.turn <= now, ..tone }
+        });
+    }
+}
+
 impl Speaker {
     /// Tells everybody else of the level that was put in force at `set`.
     fn report_level(&mut self, message: &ApplyLevel, set: HubTime, ctx: &mut Context<Self>) {
@@ -94,12 +125,13 @@ impl Speaker {
     /// is not due yet is settled for that very moment.
     pub(super) fn set_gain(&mut self, cause: Cause, ctx: &mut Context<Self>) {
         let now = self.parts.now();
-        let tone = self.voices.tone_from();
-        let sounds = tone.is_some_and(|from| from <= now);
-        let here = self.loudness(sounds);
-        let later = tone.filter(|from| *from > now).map(|from| (from, self.loudness(true)));
+        let next = self.voices.tone_from();
         let Some(session) = &mut self.playback.session else { return };
-        let has = session.caps.own_volume;
+        session.plan(next, now);
+        let (has, tone) = (session.caps.own_volume, session.tone);
+        let here = self.loudness(tone.is_some_and(|tone| tone.turned));
+        let later = tone.filter(|tone| !tone.turned).map(|tone| (tone, self.loudness(true)));
+        let Some(session) = &mut self.playback.session else { return };
         let placement = place(&Loudness { receiver_has_volume: has, ..here });
         if let Some(level) = placement.receiver
             && (session.told != Some(level) || cause == Cause::Volume)
@@ -107,8 +139,9 @@ impl Speaker {
             session.told = Some(level);
             session.output.control(Control::Level(level));
         }
-        let planned = later
-            .map(|(from, loudness)| (from, place(&Loudness { receiver_has_volume: has, ..loudness }).inputs));
+        let planned = later.map(|(tone, loudness)| {
+            (tone.step, place(&Loudness { receiver_has_volume: has, ..loudness }).inputs)
+        });
         let wished = (placement.inputs, planned);
         // Where the receiver has the volume, the mixer's gains stay: the render thread need not hear of it again.
         if session.gains != Some(wished) {
@@ -119,9 +152,9 @@ impl Speaker {
                 session.output.set_gains(inputs, ramp(Cause::Tone, wished.0, inputs), Some(from));
             }
         }
-        if let Some((from, _)) = planned {
-            // The receiver is turned up when the tone falls due, not before.
-            let turn = ctx.run_later(from.since(now), |speaker, ctx| {
+        if let Some((tone, _)) = later {
+            // The receiver is turned up in time for the tone, not before.
+            let turn = ctx.run_later(tone.turn.since(now), |speaker, ctx| {
                 speaker.playback.turn = None;
                 speaker.set_gain(Cause::Tone, ctx);
             });

@@ -45,11 +45,26 @@ pub(super) struct Playback {
     idle: Option<SpawnHandle>,
 }
 
+/// When a tone begins, and when room is made for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tone {
+    /// It falls due.
+    pub(super) from: HubTime,
+    /// The mixer goes to the gains that fit it.
+    pub(super) step: HubTime,
+    /// The receiver is turned to the volume that fits it.
+    pub(super) turn: HubTime,
+    /// That was done: it counts as sounding.
+    pub(super) turned: bool,
+}
+
 /// An open session.
 pub(super) struct Session {
     number: u64,
     pub(super) output: Output,
     pub(super) caps: Caps,
+    /// When room is made for the tone that comes next or sounds.
+    pub(super) tone: Option<Tone>,
     /// The mixer's gains as last set: from then on, and from the beginning of a tone on.
     pub(super) gains: Option<(InputGains, Option<(HubTime, InputGains)>)>,
     /// The level the receiver was told last.
@@ -128,7 +143,7 @@ impl Speaker {
         let output = self.parts.renderer.open_output(self.id.clone(), endpoint, output_sink);
         output.set_equalizer(self.voices.equalizer.gains());
         let (gains, told) = (None, None);
-        self.playback.session = Some(Session { number, output, caps, gains, told, ready: false });
+        self.playback.session = Some(Session { number, output, caps, gains, told, tone: None, ready: false });
         if self.playback.first_sound {
             self.playback.first_sound = false;
             self.be_cautious(ctx);
