@@ -51,14 +51,17 @@ async fn play_media(
 #[post("/{place}/{name}/stop")]
 async fn stop_content(hub: web::Data<Hub>, path: web::Path<(String, String)>) -> Answer {
     let target = target(&hub, &path.0, &path.1, Scope::Group).await?;
+    let mut silenced = Ok(());
     // What rings at a speaker that is named, the hub silences itself; of a group, everybody.
     if let Target::Group(group) = &target {
         let snapshot = hub.handle.snapshot().await?;
         let members = snapshot.groups.into_iter().find(|g| g.id == *group).map(|g| g.speakers);
         for speaker in members.unwrap_or_default() {
-            hub.handle.wish(speaker, Wish::StopAlert).await?;
+            // One that is being restarted keeps nobody else from falling silent.
+            silenced = silenced.and(hub.handle.wish(speaker, Wish::StopAlert).await);
         }
     }
     hub.handle.stop(target).await?;
+    silenced?;
     done()
 }
