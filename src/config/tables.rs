@@ -13,7 +13,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
-    /// Address and port of the API, metrics and health. Loopback unless the owner says otherwise.
+    /// Address and port of the API, the page, metrics and health; an address of loopback.
     pub listen: SocketAddr,
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP surface: a JSON API, metrics and health on one listener, loopback unless the owner says otherwise.
+//! The HTTP surface: a JSON API, metrics, health and the page to link speakers on one listener, on loopback alone.
 //!
 //! | route | what |
 //! |---|---|

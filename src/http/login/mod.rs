@@ -143,7 +143,9 @@ async fn go_site(hub: web::Data<Hub>, name: web::Path<String>, request: HttpRequ
 /// Where Login with Amazon sends people back to.
 pub(super) fn way_back(hub: &Hub, request: &HttpRequest) -> String {
     // The guard has seen to it that this is an address of this machine.
-    let here = || format!("http://{}/link/return", request.connection_info().host());
+    let host =
+        || request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let here = || format!("http://{}/link/return", host());
     hub.redirect_uri.clone().unwrap_or_else(here)
 }
 

@@ -104,8 +104,11 @@ impl Page<'_> {
     fn speaker(&self, speaker: &SpeakerView, f: &mut Formatter<'_>) -> fmt::Result {
         let (name, link) = (Text(&speaker.name), &speaker.link);
         let path = Part(speaker.id.as_str());
-        let (class, state) =
-            if link.login.is_some() { ("busy", "Waiting for the code to be entered") } else { words(link.state) };
+        let (class, state) = if link.login.is_some() {
+            ("busy", "Waiting for the code to be entered")
+        } else {
+            words(link.state)
+        };
         writeln!(f, "<section aria-labelledby=\"{path}\" data-speaker>\n<h2 id=\"{path}\">{name}</h2>")?;
         writeln!(f, "<div role=\"status\"><p class=\"state {class}\">{state}</p>")?;
         if let Some(why) = link.why.as_deref().filter(|_| link.login.is_none()) {
