@@ -1,9 +1,9 @@
 //! Certified events: what the cloud must hear of, in order, over disconnections and restarts (interface notes 0.1).
 //!
-//! Owned and driven by the device machine. An event is first asked to be stored, then it is sent: effects are carried
-//! out in order, so nothing goes out that a power cut would make forgotten before it was accepted. One event is on its
-//! way at a time and keeps its messageId at every repetition; who was heard twice is known by it. Limits and delays
-//! are the reference client's (AVS Device SDK 3.0.0).
+//! Owned and driven by the device machine. An event is handed to the store before it is sent, but nobody waits for the
+//! disk: a power cut within the moment of a write may take an event along that has just come. One event is on its way
+//! at a time and keeps its messageId at every repetition; who was heard twice is known by it. Limits and delays are
+//! the reference client's (AVS Device SDK 3.0.0).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
