@@ -142,7 +142,7 @@ impl Handler<Retire> for Speaker {
 
     fn handle(&mut self, _: Retire, _: &mut Self::Context) -> Self::Result {
         // Nothing of a device without link is known to Alexa.
-        if !self.link.as_ref().is_some_and(|link| link.retire().is_ok()) {
+        if self.link.as_ref().is_none_or(|link| link.retire().is_err()) {
             return Box::pin(async {});
         }
         let (gone, answer) = oneshot::channel();
