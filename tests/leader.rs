@@ -206,6 +206,7 @@ fn heard_on_when_the_leaders_receiver_or_alexa_is_away_for_long() {
         mortal.back("plug");
         hub.simulator().inject("deaf", &Fault::Clear).unwrap();
         hub.event("plug", marks[0][0], "AudioPlayer", "PlaybackStopped");
+        hub.listen("plug", RATE as usize / 2);
         hub.wait_level("plug", HERTZ, level_at(40));
         hub.wait_picture("it is linked", |_| hub.speaker("deaf")["link"]["state"] == "connected");
         for (pair, marks) in list.iter().zip(marks) {
