@@ -7,6 +7,7 @@
 //! - [`calm`]: judging real-time sound on a busy machine;
 //! - [`chromium`]: a real browser without a screen;
 //! - [`hub`]: the hub on this machine against a simulated Alexa service, with virtual speakers that are recorded;
+//! - [`midst`]: what a speaker can be in the midst of when something goes wrong, and what must be true then;
 //! - [`mortal`]: virtual speakers whose actors die and whose receivers vanish when a test wants it;
 //! - [`telling`]: what was told of streams, and that they were heard without a gap;
 //! - [`sound`]: what a virtual speaker played;
@@ -27,14 +28,15 @@
 
 pub mod alarms;
 pub mod analysis;
-pub mod calm;
 pub mod bluez;
+pub mod calm;
 pub mod chromium;
 pub mod heard;
 pub mod house;
 pub mod hub;
 pub mod lab;
 pub mod login;
+pub mod midst;
 pub mod mortal;
 pub mod patience;
 pub mod rooms;
