@@ -16,7 +16,7 @@ use tracing::error;
 use crate::grid;
 use crate::news::{SoundEvent, SoundSink};
 use crate::source::{Piece, Source};
-use crate::timeline::{BLOCK, Ring, Rules};
+use crate::timeline::{BATCH, BLOCK, Ring, Rules};
 
 /// A sound, unique within the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,6 +92,9 @@ impl SoundState {
 
     /// Takes what is decoded, until `wanted` frames are there.
     pub(crate) fn fill(&mut self, wanted: u64) {
+        if self.ring.frames() > 0 && self.ring.frames() + BATCH > wanted {
+            return;
+        }
         while self.end.is_none() && self.ring.frames() < wanted {
             match self.source.take() {
                 None => return,
@@ -192,17 +195,17 @@ impl SoundState {
     pub(crate) fn add_to(&self, block: u64, samples: &mut [i16]) {
         let Some(origin) = self.origin else { return };
         let (begin, first) = (block * BLOCK, origin + self.unplaced);
-        for (index, frame) in samples.chunks_exact_mut(CHANNELS).enumerate() {
-            let at = begin + index as u64;
-            if at < first {
-                continue;
-            }
+        // Frames of the hub's clock; what the sound was cut into seldom lies on its grid.
+        let mut at = begin.max(first);
+        while at < begin + BLOCK {
             let own = at - origin;
             let Some(decoded) = self.ring.get(own / BLOCK) else { return };
-            let position = (own % BLOCK) as usize * CHANNELS;
-            for (sample, more) in frame.iter_mut().zip(&decoded[position..position + CHANNELS]) {
+            let skip = (own % BLOCK) as usize * CHANNELS;
+            let into = (at - begin) as usize * CHANNELS;
+            for (sample, more) in samples[into..].iter_mut().zip(&decoded[skip..]) {
                 *sample = sample.saturating_add(*more);
             }
+            at += BLOCK - own % BLOCK;
         }
     }
 

@@ -28,6 +28,10 @@ use crate::source::Piece;
 /// What is decoded into blocks beyond what outputs need next. The sources hold some seconds more.
 const HORIZON: Duration = Duration::from_secs(1);
 
+/// Sources are asked when so many frames (a quarter of a second) are wanting, not for each block: each time, a decoder that
+/// waits for room is woken and sent back to sleep, which cost more than the decoding of MP3.
+pub(crate) const BATCH: u64 = 31 * BLOCK;
+
 /// How much must be there, and how early things happen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
@@ -263,6 +267,9 @@ impl Timeline {
         let Self { segments, ring, .. } = self;
         for segment in segments.iter_mut().filter(|segment| segment.end.is_none()) {
             segment.start.get_or_insert(ring.frames());
+            if ring.frames() + BATCH > wanted {
+                return;
+            }
             while ring.frames() < wanted && segment.end.is_none() {
                 match segment.source.take() {
                     None => return,
