@@ -2,7 +2,7 @@
 //!
 //! The hub is the program itself in a process of its own; the simulated service is in this one, so that its memory and
 //! time are not counted. Memory is what the system calls resident (VmRSS, and RssAnon where stated); processor time
-//! is the sum over the hub's threads of what the scheduler noted. Linked speakers are `virtual:` ones with nothing to
+//! is that of all its threads, in ticks of 10 ms. Linked speakers are `virtual:` ones with nothing to
 //! play: an actor, a device machine and a TLS connection with its downchannel each.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on says where")]
 

@@ -119,7 +119,8 @@ impl Alexa {
     /// Waits until every device has a synchronised connection.
     pub fn connected(&self, ids: impl IntoIterator<Item = impl AsRef<str>>) {
         for id in ids {
-            self.runtime.block_on(self.simulator.wait_connected(id.as_ref(), PATIENCE)).unwrap();
+            let connected = self.runtime.block_on(self.simulator.wait_connected(id.as_ref(), PATIENCE));
+            connected.unwrap_or_else(|e| panic!("{e}: {:#?}", self.simulator.violations()));
         }
     }
 
@@ -185,14 +186,13 @@ impl HubProcess {
         Self { child, ready_after: began.elapsed() }
     }
 
-    /// Processor time it has used in all its threads.
+    /// Processor time it has used in all its threads, those that have ended too, in ticks of 10 ms.
     pub fn cpu(&self) -> Duration {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        let nanos = |task: std::fs::DirEntry| -> u64 {
-            let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0)
-        };
-        Duration::from_nanos(tasks.flatten().map(nanos).sum())
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // After the name in parentheses: utime and stime are the 12th and 13th (proc(5)). What the scheduler notes of
+        // each thread is finer, but goes with the thread.
+        let ticks = stat.rsplit(") ").next().unwrap().split(' ').skip(11).take(2);
+        Duration::from_millis(ticks.map(|n| n.parse::<u64>().unwrap() * 10).sum())
     }
 
     /// Processor time used while `time` passes.
@@ -200,6 +200,11 @@ impl HubProcess {
         let before = self.cpu();
         std::thread::sleep(time);
         self.cpu().saturating_sub(before)
+    }
+
+    /// How many threads it has.
+    pub fn threads(&self) -> f64 {
+        self.memory("Threads")
     }
 
     /// A line of /proc/PID/status in KiB: `VmRSS`, `RssAnon`, `RssFile`.
