@@ -17,7 +17,7 @@ use antiphon_render::{
     ByteWriter, Capture, CaptureEvent, CaptureFormat, CaptureSink, CaptureSource, byte_pipe,
 };
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::Speaker;
@@ -32,6 +32,10 @@ const AHEAD: Duration = Duration::from_secs(2);
 /// So much is uploaded of one utterance at most, milliseconds: a cloud that neither answers nor says "stop" must not
 /// keep a microphone open (ours; longer than a surface may send).
 const LONGEST: u64 = 5 * 60 * 1_000;
+/// Within this the first sound of a surface must come: until then nobody else is heard, and Alexa is not asked.
+const FIRST: Duration = Duration::from_secs(5);
+/// What a surface is told when its utterance is not taken.
+const BUSY: &str = "Alexa is busy with something else; try again in a moment";
 /// What is fed at once, bytes.
 const BITE: usize = 8 * 1024;
 /// What may wait to be decoded, bytes.
@@ -54,8 +58,10 @@ struct Hearing {
     upload: Option<mpsc::Receiver<Bytes>>,
     /// The device knows of it.
     begun: bool,
-    /// Told only once sound comes: its own microphone may refuse.
+    /// Told only once sound comes: a microphone may refuse, and what a surface sends may be no sound.
     utterance: Option<Utterance>,
+    /// Where a surface waits to learn whether it is heard.
+    answer: Option<oneshot::Sender<Result<CaptureId, HouseError>>>,
     /// The task that feeds it.
     feeder: Option<tokio::task::AbortHandle>,
 }
@@ -159,6 +165,7 @@ impl Speaker {
             upload: Some(upload),
             begun: false,
             utterance: Some(utterance),
+            answer: None,
             feeder,
         });
     }
@@ -175,21 +182,44 @@ impl Speaker {
     fn utterance_begins(&mut self, ctx: &mut Context<Self>) {
         let Some(hearing) = &mut self.ears.hearing else { return };
         hearing.begun = true;
+        let (id, answer) = (hearing.id, hearing.answer.take());
         if let Some(utterance) = hearing.utterance.take() {
             self.drive(DeviceInput::Signal(Signal::Speech(SpeechNews::Begun(utterance))), ctx);
         }
+        if let Some(answer) = answer {
+            let heard = self.ears.hearing.as_ref().is_some_and(|h| h.id == id);
+            // Who asked may have gone; then its sound ends, too.
+            let _ = answer.send(if heard { Ok(id) } else { Err(HouseError::NotNow(BUSY.into())) });
+        }
+    }
+
+    /// Nothing came of it, so the machine has nothing to close.
+    fn nothing_heard(&mut self, why: String, ctx: &mut Context<Self>) {
+        let Some(mut hearing) = self.ears.hearing.take() else { return };
+        if let Some(answer) = hearing.answer.take() {
+            debug!(speaker = %self.id, why, "what was sent is no speech");
+            let _ = answer
+                .send(Err(HouseError::NotNow(format!("there is nothing to hear in what was sent: {why}"))));
+            return;
+        }
+        warn!(speaker = %self.id, why, "the microphone cannot be opened");
+        self.drive(DeviceInput::Signal(Signal::Speech(SpeechNews::NoMicrophone(why))), ctx);
     }
 }
 
 impl Handler<Hear> for Speaker {
-    type Result = Result<CaptureId, HouseError>;
+    type Result = ResponseFuture<Result<CaptureId, HouseError>>;
 
     fn handle(&mut self, message: Hear, ctx: &mut Self::Context) -> Self::Result {
+        let refused = |why: &str| -> Self::Result {
+            let why = HouseError::NotNow(why.into());
+            Box::pin(async move { Err(why) })
+        };
         if self.view.link.state != "connected" {
-            return Err(HouseError::NotNow("it is not connected to Alexa".into()));
+            return refused("it is not connected to Alexa");
         }
         if self.ears.hearing.is_some() {
-            return Err(HouseError::NotNow("it is listening already".into()));
+            return refused("it is listening already");
         }
         let ListenRequest { initiator, profile, format, energies, container, audio } = message.request;
         let id = self.next_capture();
@@ -200,12 +230,16 @@ impl Handler<Hear> for Speaker {
         let utterance = Utterance { id, initiator, profile, format, energies };
         let source = CaptureSource::Bytes { reader, container };
         self.open_capture(utterance, source, coded, Some(feeder), ctx);
-        self.utterance_begins(ctx);
-        if self.ears.hearing.as_ref().is_some_and(|h| h.id == id) {
-            Ok(id)
-        } else {
-            Err(HouseError::NotNow("Alexa is busy with something else; try again in a moment".into()))
+        let (answer, answered) = oneshot::channel();
+        if let Some(hearing) = &mut self.ears.hearing {
+            hearing.answer = Some(answer);
         }
+        ctx.run_later(FIRST, move |speaker, ctx| {
+            if speaker.ears.hearing.as_ref().is_some_and(|h| h.id == id && !h.begun) {
+                speaker.nothing_heard(format!("no sound came within {} s", FIRST.as_secs()), ctx);
+            }
+        });
+        Box::pin(async move { answered.await.unwrap_or_else(|_| Err(HouseError::NotNow(BUSY.into()))) })
     }
 }
 
@@ -218,15 +252,12 @@ impl Handler<CaptureNews> for Speaker {
         match message.what {
             CaptureTold::Begun if !hearing.begun => self.utterance_begins(ctx),
             CaptureTold::Begun => {}
-            // Nothing came of it, so the machine has nothing to close.
             told if !hearing.begun => {
                 let why = match told {
                     CaptureTold::Failed(why) => why,
                     _ => "it gave no sound".to_owned(),
                 };
-                warn!(speaker = %self.id, why, "the microphone cannot be opened");
-                self.ears.hearing = None;
-                self.drive(DeviceInput::Signal(Signal::Speech(SpeechNews::NoMicrophone(why))), ctx);
+                self.nothing_heard(why, ctx);
             }
             told => {
                 if let CaptureTold::Failed(why) = &told {
