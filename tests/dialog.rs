@@ -322,10 +322,11 @@ fn speech_that_comes_in_drips_or_is_cut() {
     let hub = Setup::new(&["kitchen"]).with(timers).start();
     let whole = hub.fetch("tone-3000-1s.mp3");
     let mark = hub.simulator().mark("kitchen");
-    hub.simulator().inject("kitchen", &Fault::SlowDrip(Duration::from_millis(1))).unwrap();
-    // Four frames or so, byte by byte.
+    // Byte by byte, as fast as that goes: it must be there in time.
+    hub.simulator().inject("kitchen", &Fault::SlowDrip(Duration::ZERO)).unwrap();
     hub.send_whole("kitchen", speech_of("drips", whole[..2_000].to_vec()));
     wait_told(&hub, mark, &["SpeechStarted:drips", "SpeechFinished:drips"]);
+    hub.simulator().inject("kitchen", &Fault::SlowDrip(Duration::from_millis(1))).unwrap();
     // In the midst of the next the connection goes.
     let cut = hub.simulator().send("kitchen", speech_of("cut", whole));
     let _ = hub.wait(async { tokio::time::timeout(Duration::from_secs(2), cut).await });
