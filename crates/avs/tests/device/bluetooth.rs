@@ -6,7 +6,7 @@ use antiphon_avs::signal::{Button, Signal, Wish};
 use antiphon_domain::bluetooth::{Command, Device, DeviceId, Key, News, Profile};
 use serde_json::{Value, json};
 
-use crate::support::{Bench, directive, lines};
+use crate::support::{Bench, lines};
 
 fn id(name: &str) -> DeviceId {
     DeviceId(name.into())
