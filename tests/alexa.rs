@@ -8,7 +8,7 @@
 
 mod support;
 
-use antiphon_simulator::{Entry, Fault, Outgoing};
+use antiphon_simulator::{Entry, Fault, Options, Outgoing, Simulator};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -339,6 +339,25 @@ fn a_legacy_and_a_modern_speaker_live_in_one_hub() {
         obeys(&hub, id, 22);
     }
     hub.assert_no_violations();
+    moves(&mut hub);
+}
+
+/// To another gateway of its house, for good. That one's tokens are its own: it is the refusal which shows that it is there.
+fn moves(hub: &mut Hub) {
+    let elsewhere = hub.wait(Simulator::start(Options::new(hub.folder().join("alexa")))).unwrap();
+    hub.send("old", "System", "SetEndpoint", json!({ "endpoint": elsewhere.gateway() }));
+    let refused = |hub: &Hub| {
+        hub.wait_picture("it is refused elsewhere", |_| {
+            hub.speaker("old")["link"]["why"].as_str().is_some_and(|why| why.contains("403"))
+        });
+        obeys(hub, "modern", 33);
+    };
+    refused(hub);
+    hub.end(Signal::KILL);
+    hub.start_again();
+    hub.wait(hub.simulator().wait_connected("modern", PATIENCE)).unwrap();
+    refused(hub);
+    hub.wait(elsewhere.kill());
 }
 
 fn obeys(hub: &Hub, id: &str, volume: u64) {
