@@ -127,13 +127,16 @@ impl Answers {
             return;
         }
         let answered = key(seen.payload());
-        let found = self.0.iter().position(|owed| {
+        let fits = |owed: &Owed| {
             let space = namespace(&owed.directive);
             let same = owed.key.is_none() || answered.is_none() || owed.key == answered;
             // A SetAlert without a token is refused with an empty one.
             let unnamed = owed.key.is_none() && answered.as_ref().is_some_and(|token| token == "");
             space == seen.namespace && owed.wants.contains(&seen.name) && (same || unnamed)
-        });
+        };
+        // What was said into a connection that is gone may never have come: who answers means what came last.
+        let newest = self.0.iter().filter(|owed| fits(owed)).map(|owed| owed.connection).max();
+        let found = self.0.iter().position(|owed| fits(owed) && Some(owed.connection) == newest);
         if let Some(at) = found {
             self.0.remove(at);
             return;
