@@ -132,6 +132,7 @@ impl Steps {
             ("alexa_streams", "antiphon_render_feeds_open"),
             ("alexa_sounds", "antiphon_render_sounds_open"),
             ("alexa_late_blocks", "antiphon_render_late_blocks_total"),
+            ("alexa_skipped_blocks", "antiphon_render_skipped_blocks_total"),
             ("alexa_stalls", "antiphon_render_stalls_total"),
             ("alexa_late_sounds", "antiphon_render_sounds_late_total"),
         ] {
