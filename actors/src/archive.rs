@@ -67,16 +67,24 @@ impl Archive {
         archive
     }
 
-    /// What cannot be read takes nothing else with it: alarms ring without an account, and an account serves without.
-    fn recall(&self, speaker: &SpeakerId) -> Remembered {
+    /// What cannot be read takes nothing else with it: alarms ring without an account. `None` where the database gives no
+    /// answer at all about what the device stored: it must not begin with nothing and write over what is there.
+    fn recall(&self, speaker: &SpeakerId) -> Option<Remembered> {
+        let stored = match self.store.device_values(speaker) {
+            Ok(stored) => stored,
+            Err(e) => {
+                error!(%speaker, error = %e, "what a device stored cannot be read now");
+                return None;
+            }
+        };
         let secret = |name| known(speaker, self.store.secret(speaker, name));
         let text = |name| secret(name).map(|s| s.expose().to_string());
-        Remembered {
+        Some(Remembered {
             refresh_token: secret(secret_name::REFRESH_TOKEN),
             gateway: text(secret_name::GATEWAY),
             declared: text(secret_name::DECLARED),
-            stored: known(speaker, self.store.device_values(speaker)),
-        }
+            stored,
+        })
     }
 
     /// Writes the waiting house; false, and it goes on waiting, when the disk does not take it.
@@ -201,9 +209,9 @@ impl Handler<EraseAccount> for Archive {
 }
 
 impl Handler<Recall> for Archive {
-    type Result = Remembered;
+    type Result = Option<Remembered>;
 
-    fn handle(&mut self, message: Recall, _: &mut Self::Context) -> Remembered {
+    fn handle(&mut self, message: Recall, _: &mut Self::Context) -> Self::Result {
         self.recall(&message.0)
     }
 }

@@ -364,13 +364,13 @@ pub struct SaveDevice {
 #[rtype(result = "bool")]
 pub struct EraseAccount(pub SpeakerId);
 
-/// What the archive remembers of a speaker's machine and account. To the archive.
+/// What the archive remembers of a speaker's machine and account; `None`: it cannot be read now, ask again. To the archive.
 #[derive(Clone, Debug, Message)]
-#[rtype(result = "Remembered")]
+#[rtype(result = "Option<Remembered>")]
 pub struct Recall(pub SpeakerId);
 
 /// What is remembered of a speaker.
-#[derive(Clone, Debug, Default, actix::MessageResponse)]
+#[derive(Clone, Debug, Default)]
 pub struct Remembered {
     /// The refresh token in force, where there is one.
     pub refresh_token: Option<Secret>,

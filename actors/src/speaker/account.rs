@@ -158,6 +158,10 @@ impl Handler<TellSpeaker> for Speaker {
     type Result = Result<(), HouseError>;
 
     fn handle(&mut self, message: TellSpeaker, ctx: &mut Self::Context) -> Self::Result {
+        if !self.begun {
+            // Done to the machine that is here now it would be forgotten.
+            return Err(HouseError::NotNow("it is starting; try again".into()));
+        }
         if message.wish == Wish::StopAlert {
             self.stop_foreign(ctx);
         }

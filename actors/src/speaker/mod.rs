@@ -234,15 +234,8 @@ impl Actor for Speaker {
         self.show_info();
         self.enlist(ctx);
         self.publish();
-        let recall = self.archive.recall.send(Recall(self.id.clone()));
-        let recalled = recall.into_actor(self).map(|remembered, speaker, ctx| match remembered {
-            Ok(remembered) => speaker.begin(remembered, ctx),
-            Err(e) => {
-                warn!(speaker = %speaker.id, error = %e, "the archive did not answer");
-                speaker.begin(Remembered::default(), ctx);
-            }
-        });
-        ctx.spawn(recalled);
+        let recalled = storage::recalled(self.archive.recall.clone(), self.id.clone());
+        ctx.spawn(recalled.into_actor(self).map(|remembered, speaker, ctx| speaker.begin(remembered, ctx)));
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {

@@ -7,6 +7,7 @@ use antiphon_domain::{Secret, SpeakerId};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::error;
 
 use crate::error::{Failure, StoreError, of_sqlite};
 use crate::record::{self, SpeakerRecord};
@@ -146,13 +147,21 @@ pub(crate) fn device_values(
     let mut rows = statement.query([speaker.as_str()])?;
     let mut values = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        let (key, text): (String, String) = (row.get(0)?, row.get(1)?);
-        match serde_json::from_str(&text) {
+        // What cannot be read takes nothing else with it: beside it may lie the alarms.
+        let key: String = match row.get(0) {
+            Ok(key) => key,
+            Err(e) => {
+                error!(%speaker, error = %e, "a stored value of a device has no readable name; it is left out");
+                continue;
+            }
+        };
+        let text = row.get::<_, String>(1).map_err(|e| e.to_string());
+        match text.and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string())) {
             Ok(value) => {
                 values.insert(key, value);
             }
-            Err(e) => {
-                return Err(Failure::Document { key: format!("{key} of {speaker}"), cause: e.to_string() });
+            Err(cause) => {
+                error!(%speaker, key, cause, "a stored value of a device cannot be read; it is left out");
             }
         }
     }

@@ -78,7 +78,7 @@ impl Store {
         self.batch(|b| b.save_speaker(speaker))
     }
 
-    /// Everything a speaker's device stored, by key.
+    /// Everything a speaker's device stored, by key. A value that cannot be read is left out, and the log says which.
     pub fn device_values(
         &self,
         speaker: &SpeakerId,

@@ -301,3 +301,47 @@ fn device_values_are_kept_one_by_one_and_go_with_the_account() {
     store.forget_speaker(&ab).unwrap();
     assert!(store.device_values(&ab).unwrap().is_empty());
 }
+
+#[test]
+fn what_is_forgotten_is_in_no_file() {
+    let root = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&root.path().join("antiphon.db")).unwrap();
+    let held = |text: &str| {
+        let files = std::fs::read_dir(root.path()).unwrap().flatten();
+        files.map(|file| std::fs::read(file.path()).unwrap()).any(|bytes| {
+            let text = text.as_bytes();
+            bytes.windows(text.len()).any(|part| part == text)
+        })
+    };
+    for token in ["the-first-token", "the-second-token"] {
+        let a = SpeakerId::new("a");
+        store.save_secret(&a, secret_name::REFRESH_TOKEN, &Secret::new(token)).unwrap();
+        assert!(held(token));
+        if token.contains("first") {
+            store.forget_account(&a).unwrap();
+        } else {
+            store.forget_speaker(&a).unwrap();
+        }
+        assert!(!held(token), "{token}");
+    }
+}
+
+#[test]
+fn an_unreadable_device_value_costs_that_value_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("antiphon.db");
+    let id = SpeakerId::new("a");
+    let mut store = Store::open(&path).unwrap();
+    let alarms = serde_json::json!([{"token": "x"}]);
+    for key in ["alerts.all", "broken", "bytes", "later"] {
+        store.save_device_value(&id, key, &alarms).unwrap();
+    }
+    drop(store);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute("UPDATE device SET value = '{\"half' WHERE key = 'broken'", []).unwrap();
+    connection.execute("UPDATE device SET value = CAST(x'ff00fe' AS TEXT) WHERE key = 'bytes'", []).unwrap();
+    drop(connection);
+    let store = Store::open(&path).unwrap();
+    let kept = BTreeMap::from([("alerts.all".to_owned(), alarms.clone()), ("later".to_owned(), alarms)]);
+    assert_eq!(store.device_values(&id).unwrap(), kept);
+}
