@@ -34,7 +34,7 @@ fn cases() -> Vec<Case> {
         ("halfclose", vec![Fault::HalfClose]),
         ("silence", vec![Fault::Silence]),
         ("expired", vec![Fault::ExpireToken]),
-        ("drip", vec![Fault::SlowDrip(ms(2))]),
+        ("drip", vec![Fault::SlowDrip(Duration::ZERO)]),
         ("split", vec![Fault::SplitDelimiters]),
         ("malformed", vec![Fault::MalformedPart]),
         ("oversized", vec![Fault::OversizedPart(8 << 20)]),

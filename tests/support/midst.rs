@@ -70,7 +70,11 @@ fn told(hub: &Hub, id: &str, mark: u64, name: &str, token: &str) -> Arc<Entry> {
         e.is_event(&e.namespace, name) && e.payload()["token"] == token && (200..300).contains(&e.status)
     };
     let found = hub.wait(hub.simulator().wait_for(id, mark, wanted, PATIENCE));
-    found.unwrap_or_else(|_| panic!("{id}: no {name} of {token}; the hub shows {:#}", hub.speaker(id)))
+    found.unwrap_or_else(|_| {
+        let entries = hub.simulator().transcript(id);
+        let all: Vec<String> = entries.iter().map(|e| format!("{} {} {}", e.name, e.status, e.payload())).collect();
+        panic!("{id}: no {name} of {token} since {mark} of {all:#?}; the hub shows {:#}", hub.speaker(id))
+    })
 }
 
 /// A short answer is spoken to its end, and nobody listens or speaks afterwards.
@@ -120,7 +124,7 @@ fn upload(hub: &Hub, id: &str) -> After {
 fn speech(hub: &Hub, id: &str) -> After {
     let mark = hub.simulator().mark(id);
     // It is not all taken before it is heard, so that sending does not end.
-    let answer = speech_of("long", hub.fetch("tone-3000-60s.mp3"));
+    let answer = speech_of("long", hub.fetch("tone-3000-30s.mp3"));
     hub.simulator().answer_speech(id, Script::directives(vec![answer])).expect("a device");
     let mut upload = hub.speak_to(id, "", PCM);
     upload.say_until(16_000, &spoken(16_000, 5.0), || false);
