@@ -44,7 +44,8 @@ fn a_code_that_is_entered_late_is_replaced_and_links() {
             o.code_lifetime = Duration::from_secs(3);
             o.code_interval = Duration::from_secs(1);
         })
-        .start_unlinked();
+        .start_unlinked()
+        .here(&["kitchen"]);
     hub.wait_link("kitchen", "needs_login");
     let (status, _) = hub.ask("POST", "/api/speakers/kitchen/link", None);
     assert_eq!(status, 202);
@@ -81,7 +82,8 @@ fn a_code_that_nobody_enters_is_given_up_and_told() {
             o.code_lifetime = Duration::from_secs(1);
             o.code_interval = Duration::from_secs(1);
         })
-        .start_unlinked();
+        .start_unlinked()
+        .here(&["kitchen"]);
     let output = hub.antiphon(&["link", "kitchen"]).output().unwrap();
     let told = said(&output);
     assert!(!output.status.success() && told.contains("not entered in time"), "{told}");
@@ -98,7 +100,8 @@ fn a_client_that_amazon_refuses_is_told() {
             o.approve_all = true;
             o.code_interval = Duration::from_secs(1);
         })
-        .start_unlinked();
+        .start_unlinked()
+        .here(&["kitchen"]);
     hub.wait_link("kitchen", "needs_login");
     // No code for it; then a code, and no account for it: its first refresh is refused.
     hub.simulator().inject_all(&Fault::LwaPair("invalid_client".into(), 1));
@@ -124,7 +127,7 @@ fn a_client_that_amazon_refuses_is_told() {
 
 #[test]
 fn a_companion_app_links_a_speaker() {
-    let hub = unlinked().start_unlinked();
+    let hub = unlinked().start_unlinked().here(&["kitchen"]);
     let app = "amzn1.application-oa2-client.app";
     let link = |code: &str, redirect_uri: &str| hub.hand_in("kitchen", code, app, redirect_uri);
     // Nobody asked for it.
@@ -162,7 +165,8 @@ fn a_companion_app_links_a_speaker() {
 
 #[test]
 fn a_code_of_an_app_that_came_too_late_is_told() {
-    let hub = unlinked().with_simulator(|o| o.grant_lifetime = Duration::ZERO).start_unlinked();
+    let hub =
+        unlinked().with_simulator(|o| o.grant_lifetime = Duration::ZERO).start_unlinked().here(&["kitchen"]);
     let code = hub.allowed(&hub.app_asks("kitchen", CLIENT));
     problem(hub.hand_in("kitchen", &code, CLIENT, APP), 409, &["invalid_grant", "older than five minutes"]);
     hub.assert_no_violations();
@@ -170,7 +174,7 @@ fn a_code_of_an_app_that_came_too_late_is_told() {
 
 #[test]
 fn an_app_is_served_by_the_command_line() {
-    let hub = unlinked().start_unlinked();
+    let hub = unlinked().start_unlinked().here(&["kitchen"]);
     let output = hub.antiphon(&["link", "kitchen", "--app"]).output().unwrap();
     let told = said(&output);
     assert!(
@@ -197,6 +201,7 @@ fn with_site(secret: &str) -> Hub {
         .with(&format!("client_secret = {secret:?}\n{QUICK}"))
         .with_simulator(|o| o.clients = vec![own])
         .start_unlinked()
+        .here(&["kitchen"])
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn unlinked() -> Hub {
             o.code_interval = Duration::from_secs(1);
         })
         .start_unlinked()
+        .here(&["kitchen", "sofa"])
 }
 
 fn fail(hub: &Hub, way: &str, times: u32) {

@@ -220,7 +220,8 @@ fn no_secret_is_told() {
             o.code_interval = Duration::from_secs(1);
         })
         .program()
-        .start_unlinked();
+        .start_unlinked()
+        .here(&["kitchen", "sofa", "shelf", "attic"]);
     // Each way once, and what goes wrong on the way.
     let site = hub.browse("GET", "/link/kitchen/site");
     assert_eq!(hub.browse("GET", &hub.simulator().allow(&site.to).unwrap()).status, 303);

@@ -49,6 +49,15 @@ impl Hub {
         })
     }
 
+    /// Waits until these speakers are here and could be linked: a hub answers before it has them all.
+    pub fn here(self, ids: &[&str]) -> Self {
+        self.wait_picture("all speakers are here", |picture| {
+            let speakers = picture["speakers"].as_array().cloned().unwrap_or_default();
+            ids.iter().all(|id| speakers.iter().any(|s| s["id"] == *id && s["link"]["state"] != "off"))
+        });
+        self
+    }
+
     /// What an app needs to know, and where it sends the person who is to allow it.
     pub fn app_asks(&self, id: &str, client: &str) -> String {
         let (status, needed) = self.ask("POST", &format!("/api/speakers/{id}/link/app"), None);
