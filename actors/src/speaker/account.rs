@@ -1,10 +1,12 @@
 //! The account of a speaker: log-in, log-out, and what surfaces wish of its device.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use antiphon_avs::device::DeviceInput;
 use antiphon_avs::signal::{Signal, Wish};
 use antiphon_domain::house::HouseError;
-use antiphon_link::LoginError;
+use antiphon_link::{LinkHandle, LoginError, PostError};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -14,6 +16,9 @@ use crate::messages::{
     Authorize, BeginAuthorization, EndAccount, EraseAccount, Retire, StartLogin, TellSpeaker,
 };
 use crate::requests::AuthorizationRequest;
+
+/// How long until a link that was too busy to log out is asked again (ours).
+const BUSY: Duration = Duration::from_millis(250);
 
 impl Speaker {
     fn no_link(&self) -> HouseError {
@@ -32,10 +37,17 @@ impl Speaker {
     pub(super) fn log_out(&mut self, ctx: &mut Context<Self>) {
         // A code that is shown is good no more.
         (self.view.link.linking, self.view.link.login) = (false, None);
-        let asked = self.link.as_ref().is_some_and(|link| link.logout().is_ok());
-        if !asked {
+        match self.link.as_ref().map(LinkHandle::logout) {
+            Some(Ok(())) => {}
+            // Erased here alone, it would live on in the link, which keeps its tokens.
+            Some(Err(PostError::Full)) => {
+                warn!(speaker = %self.id, "the link is busy; logging out again in a moment");
+                ctx.run_later(BUSY, |speaker, ctx| speaker.log_out(ctx));
+            }
             // Nobody will say that it is gone: at the next turn it is.
-            ctx.run_later(std::time::Duration::ZERO, |speaker, ctx| speaker.account_gone(ctx));
+            _ => {
+                ctx.run_later(Duration::ZERO, |speaker, ctx| speaker.account_gone(ctx));
+            }
         }
     }
 
@@ -140,13 +152,19 @@ impl Handler<EndAccount> for Speaker {
 impl Handler<Retire> for Speaker {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Retire, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, _: Retire, ctx: &mut Self::Context) -> Self::Result {
         // Nothing of a device without link is known to Alexa.
-        if self.link.as_ref().is_none_or(|link| link.retire().is_err()) {
-            return Box::pin(async {});
-        }
+        let asked = match self.link.as_ref().map(LinkHandle::retire) {
+            Some(Ok(())) => true,
+            Some(Err(PostError::Full)) => false,
+            _ => return Box::pin(async {}),
+        };
         let (gone, answer) = oneshot::channel();
         self.leaving.push(gone);
+        if !asked {
+            // Too busy for a farewell: what is left is to give the account up.
+            self.log_out(ctx);
+        }
         Box::pin(async move {
             // Whatever could not be erased is erased with the speaker.
             let _ = answer.await;
