@@ -264,27 +264,3 @@ impl Contents {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
-
-/// A URL as it may be shown: without user, password and query.
-pub(super) fn without_secrets(url: &str) -> String {
-    let bare = url.split(['?', '#']).next().unwrap_or(url);
-    match bare.split_once("://") {
-        Some((scheme, rest)) => {
-            let (host, path) = rest.split_once('/').map_or((rest, None), |(h, p)| (h, Some(p)));
-            let host = host.rsplit('@').next().unwrap_or(host);
-            path.map_or(format!("{scheme}://{host}"), |p| format!("{scheme}://{host}/{p}"))
-        }
-        None => bare.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_secrets;
-
-    #[test]
-    fn shown_urls_have_no_secrets() {
-        assert_eq!(without_secrets("https://u:p@h:8/a/b.mp3?token=x#y"), "https://h:8/a/b.mp3");
-        assert_eq!(without_secrets("http://h"), "http://h");
-    }
-}

@@ -1,11 +1,12 @@
 //! Where a device's stream comes from: the network, an attachment, an input of the hub, a phone.
 
 use antiphon_avs::effect::PlayerSource;
+use antiphon_domain::media::without_secrets;
 use antiphon_domain::{GroupId, SpeakerId};
 use antiphon_render::{ByteReader, Feed, StreamSource};
 
 use super::Coordinator;
-use super::content::{Ending, without_secrets};
+use super::content::Ending;
 use crate::requests::InputSource;
 
 /// Mirrors of mirrors that are followed.

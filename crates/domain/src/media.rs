@@ -38,3 +38,30 @@ pub struct MediaError {
     /// The cause in words, or the server's own error body.
     pub message: String,
 }
+
+/// A URL as it may be shown and logged: without user, password, query and fragment, where signatures and tokens are.
+pub fn without_secrets(url: &str) -> String {
+    let bare = url.split(['?', '#']).next().unwrap_or(url);
+    match bare.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').map_or((rest, None), |(h, p)| (h, Some(p)));
+            let host = host.rsplit('@').next().unwrap_or(host);
+            path.map_or(format!("{scheme}://{host}"), |p| format!("{scheme}://{host}/{p}"))
+        }
+        None => bare.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn shown_urls_have_no_secrets() {
+        assert_eq!(without_secrets("https://u:p@h:8/a/b.mp3?token=x#y"), "https://h:8/a/b.mp3");
+        assert_eq!(without_secrets("https://h/a@b.mp3"), "https://h/a@b.mp3");
+        assert_eq!(without_secrets("http://u:p@h?token=x/y"), "http://h");
+        assert_eq!(without_secrets("http://h"), "http://h");
+        assert_eq!(without_secrets("cid:1?x"), "cid:1");
+    }
+}

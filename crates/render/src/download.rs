@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use antiphon_domain::media::{MediaError, MediaErrorKind};
+use antiphon_domain::media::{MediaError, MediaErrorKind, without_secrets};
 use antiphon_endpoint::Clock;
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -44,7 +44,8 @@ pub(crate) fn run(
     take: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
 ) -> Result<Downloaded, MediaError> {
     let source = gst::Element::make_from_uri(gst::URIType::Src, order.url, None).map_err(|error| {
-        MediaError { kind: MediaErrorKind::InvalidRequest, message: format!("{:?}: {error}", order.url) }
+        let message = format!("{:?}: {error}", without_secrets(order.url));
+        MediaError { kind: MediaErrorKind::InvalidRequest, message }
     })?;
     set_up_http(&source, order.headers, order.user_agent, order.time.as_secs().max(1));
     let sink = gst_app::AppSink::builder().sync(false).max_buffers(16).build();

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use antiphon_domain::media::{MediaError, MediaErrorKind};
+use antiphon_domain::media::{MediaError, MediaErrorKind, without_secrets};
 use antiphon_endpoint::Clock;
 
 use crate::download::{self, Download};
@@ -89,7 +89,7 @@ fn fetch(
     if !failure::is_http(url) {
         return Err(MediaError {
             kind: MediaErrorKind::InvalidRequest,
-            message: format!("{url:?} is not an http or https URL"),
+            message: format!("{:?} is not an http or https URL", without_secrets(url)),
         });
     }
     let beside = beside(to);

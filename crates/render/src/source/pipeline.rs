@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use antiphon_audio::{BLOCK_FRAMES, CHANNELS};
 use antiphon_domain::SampleRate;
-use antiphon_domain::media::{Media, MediaError, MediaErrorKind};
+use antiphon_domain::media::{Media, MediaError, MediaErrorKind, without_secrets};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
@@ -122,7 +122,7 @@ fn from_url(
         _ => {
             return Err(MediaError {
                 kind: MediaErrorKind::InvalidRequest,
-                message: format!("{:?} is not an http, https or file URL", media.url),
+                message: format!("{:?} is not an http, https or file URL", without_secrets(&media.url)),
             });
         }
     }

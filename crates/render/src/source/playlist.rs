@@ -3,7 +3,7 @@
 //! HLS is left to GStreamer; PLS and M3U, nested ones too, are resolved here, each list only when its turn comes. An
 //! entry that cannot be played is passed over: in the lists of radio stations they are the same stream again.
 
-use antiphon_domain::media::{Media, MediaError, MediaErrorKind};
+use antiphon_domain::media::{Media, MediaError, MediaErrorKind, without_secrets};
 use antiphon_domain::playlist::{self, Playlist};
 use std::time::Duration;
 use tracing::info;
@@ -67,7 +67,7 @@ fn play_list(work: &Work<'_>, media: &Media, entries: Vec<String>) -> Option<Med
                     continue;
                 }
                 Ok(Some(_)) => {
-                    info!(url = %entry.url, "a playlist leads too deep or too far");
+                    info!(url = %without_secrets(&entry.url), "a playlist leads too deep or too far");
                     continue;
                 }
                 Ok(None) => {}
@@ -113,7 +113,7 @@ fn read(work: &Work<'_>, media: &Media, url: &str) -> Result<Option<Vec<String>>
         Ok(end) => end,
         // An endless stream by the name of a list: what came is enough to know.
         Err(error) if bytes.len() as u64 >= LARGEST => {
-            info!(%url, message = %error.message, "not a list");
+            info!(url = %without_secrets(url), message = %error.message, "not a list");
             return Ok(None);
         }
         Err(error) => return Err(error),

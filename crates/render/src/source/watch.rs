@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use antiphon_domain::media::{Media, MediaError, MediaErrorKind};
+use antiphon_domain::media::{Media, MediaError, MediaErrorKind, without_secrets};
 use antiphon_domain::{Frames, HubTime, SampleRate};
 use antiphon_endpoint::Clock;
 use gstreamer as gst;
@@ -95,12 +95,12 @@ pub(super) fn play_one(work: &Work<'_>, media: &Media, mut manner: Manner) -> Re
     loop {
         match attempt(work, media, manner) {
             Err(Trouble::NoRanges) if manner.ranges => {
-                info!(url = %media.url, "the server has no ranges, trying again without");
+                info!(url = %without_secrets(&media.url), "the server has no ranges, trying again without");
                 manner.ranges = false;
             }
             Err(Trouble::NoRanges) => return Err(failure::device("it cannot be read without seeking")),
             Err(Trouble::Failed(error)) => {
-                info!(url = %media.url, kind = ?error.kind, message = %error.message, "a source failed");
+                info!(url = %without_secrets(&media.url), kind = ?error.kind, message = %error.message, "a source failed");
                 return Err(error);
             }
             Ok(()) => return Ok(()),
@@ -117,7 +117,7 @@ fn attempt(work: &Work<'_>, media: &Media, manner: Manner) -> Result<(), Trouble
     let decoder = pipeline::build(media, entrance, settings, bus, end, track, manner.ranges)?;
     let followed = Watch::new(work, media, &decoder, manner).follow(clock, bus);
     if decoder.pipeline.set_state(gst::State::Null).is_err() {
-        debug!(url = %media.url, "a pipeline did not stop cleanly");
+        debug!(url = %without_secrets(&media.url), "a pipeline did not stop cleanly");
     }
     followed
 }
@@ -201,7 +201,10 @@ impl<'a> Watch<'a> {
     fn on_message(&mut self, message: &gst::Message, now: HubTime) -> Result<(), Trouble> {
         match message.view() {
             gst::MessageView::Error(error) => {
-                debug!(error = %error.error(), debug = ?error.debug(), "gstreamer reports");
+                let detail = error
+                    .debug()
+                    .map(|text| text.replace(&self.media.url, &without_secrets(&self.media.url)));
+                debug!(error = %error.error(), ?detail, "gstreamer reports");
                 let nothing_yet = self.decoder.progress.pieces.load(Ordering::Acquire) == self.before;
                 if self.manner.ranges && nothing_yet && error.error().matches(gst::ResourceError::Seek) {
                     return Err(Trouble::NoRanges);
@@ -283,7 +286,7 @@ impl<'a> Watch<'a> {
                 .is_ok();
         if !sought {
             // Decode from the beginning and throw away what was not asked for.
-            info!(url = %self.media.url, "the source cannot seek, skipping instead");
+            info!(url = %without_secrets(&self.media.url), "the source cannot seek, skipping instead");
             let frames = |d: Duration| Frames::within(d, SampleRate::HUB).0;
             let progress = &self.decoder.progress;
             progress.skip.store(frames(*offset), Ordering::Release);
