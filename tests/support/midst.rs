@@ -72,7 +72,8 @@ fn told(hub: &Hub, id: &str, mark: u64, name: &str, token: &str) -> Arc<Entry> {
     let found = hub.wait(hub.simulator().wait_for(id, mark, wanted, PATIENCE));
     found.unwrap_or_else(|_| {
         let entries = hub.simulator().transcript(id);
-        let all: Vec<String> = entries.iter().map(|e| format!("{} {} {}", e.name, e.status, e.payload())).collect();
+        let all: Vec<String> =
+            entries.iter().map(|e| format!("{} {} {}", e.name, e.status, e.payload())).collect();
         panic!("{id}: no {name} of {token} since {mark} of {all:#?}; the hub shows {:#}", hub.speaker(id))
     })
 }
