@@ -15,6 +15,25 @@ pub struct Media {
     pub headers: Vec<(String, String)>,
 }
 
+impl Media {
+    /// What a list at this place names: the same stream elsewhere. What proves who asks (`Authorization`, `Cookie`) goes
+    /// along to the list's own origin alone.
+    pub fn entry(&self, url: String) -> Media {
+        let own = origin(&url).is_some() && origin(&url) == origin(&self.url);
+        let secret = |name: &str| ["authorization", "cookie"].iter().any(|s| name.eq_ignore_ascii_case(s));
+        let headers = self.headers.iter().filter(|(name, _)| own || !secret(name)).cloned().collect();
+        Media { url, headers, offset: self.offset, end: self.end }
+    }
+}
+
+/// Scheme, host and port of a URL, in lower case.
+fn origin(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '\\', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    Some(format!("{scheme}://{host}").to_ascii_lowercase())
+}
+
 /// Why a stream could not be played, in the words of AudioPlayer 1.5 `PlaybackFailed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaErrorKind {
@@ -54,7 +73,30 @@ pub fn without_secrets(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_secrets;
+    use std::time::Duration;
+
+    use super::{Media, without_secrets};
+
+    #[test]
+    fn what_proves_who_asks_stays_at_the_lists_own_origin() {
+        let headers =
+            ["Authorization", "cookie", "X-Station"].map(|n| (n.to_owned(), "v".to_owned())).to_vec();
+        let url = "https://Radio.example/list.m3u".to_owned();
+        let list = Media { url, offset: Duration::from_secs(3), end: None, headers };
+        assert_eq!(list.entry("https://radio.example/a.mp3?x".into()).headers, list.headers);
+        for other in [
+            "https://evil.example/a.mp3",
+            "http://radio.example/a.mp3",
+            "https://radio.example:8443/a",
+            "https://radio.example@evil.example/a",
+            "https://evil.example\\@radio.example/a",
+            "radio.example",
+        ] {
+            let entry = list.entry(other.into());
+            assert_eq!(entry.headers, [("X-Station".to_owned(), "v".to_owned())], "{other}");
+            assert_eq!(entry.offset, list.offset);
+        }
+    }
 
     #[test]
     fn shown_urls_have_no_secrets() {

@@ -58,9 +58,9 @@ fn play_list(work: &Work<'_>, media: &Media, entries: Vec<String>) -> Option<Med
         if work.is_stopped() || work.track.is_over() {
             return None;
         }
-        let mut entry = Media { url, ..media.clone() };
+        let mut entry = media.entry(url);
         if playlist::is_named_so(&entry.url) {
-            match read(work, media, &entry.url) {
+            match read(work, &entry, &entry.url) {
                 Ok(Some(entries)) if depth < DEPTH && known + entries.len() <= ENTRIES => {
                     known += entries.len();
                     waiting.extend(entries.into_iter().rev().map(|url| (url, depth + 1)));
