@@ -63,13 +63,23 @@ impl Estates {
         }
     }
 
-    /// A device is told something of its streams.
+    /// A device is told something of its streams. Of too much the oldest is forgotten, but never how a stream ended: an
+    /// heir that did not hear it would wait for that end.
     pub(super) fn told(&mut self, speaker: &SpeakerId, id: PlayerId, news: &PlayerNews) {
-        if let Some(left) = self.all.get_mut(speaker)
-            && left.since.len() < NEWS
-        {
-            left.since.push((id, news.clone()));
+        let Some(left) = self.all.get_mut(speaker) else { return };
+        if is_end(news) && left.since.iter().any(|(of, old)| *of == id && is_end(old)) {
+            // A stream ends once; so the ends are no more than the streams of the estate.
+            return;
         }
+        if left.since.len() >= NEWS {
+            let color = left.since.iter().position(|(_, old)| is_color(old));
+            match color.or_else(|| left.since.iter().position(|(_, old)| !is_end(old))) {
+                Some(oldest) => drop(left.since.remove(oldest)),
+                None if !is_end(news) => return,
+                None => {}
+            }
+        }
+        left.since.push((id, news.clone()));
     }
 
     /// Whether a device would leave anything.
@@ -90,6 +100,17 @@ impl Estates {
         let news = since.into_iter().filter_map(|(id, news)| Some((*names.get(&id)?, news))).collect();
         Some(Inheritance { estate, names, news })
     }
+}
+
+/// Whether no more comes of a stream after this.
+fn is_end(news: &PlayerNews) -> bool {
+    use PlayerNews::{Failed, Finished, Stopped, Taken, Unattached};
+    matches!(news, Finished | Stopped { .. } | Failed(_) | Taken | Unattached)
+}
+
+/// Whether it only says what a stream is like.
+fn is_color(news: &PlayerNews) -> bool {
+    matches!(news, PlayerNews::Attributes(_) | PlayerNews::Title(_))
 }
 
 /// Who goes on: the first member in the order they joined who can.
@@ -193,5 +214,25 @@ mod tests {
         assert!(first.take(&speaker).is_none(), "an empty estate is none");
         let later = Estates::new(HubTime::from_nanos(2_000_000));
         assert!(later.last_name > first.last_name && first.last_name >= FIRST);
+    }
+
+    #[test]
+    fn an_end_is_never_forgotten() {
+        let speaker = SpeakerId::new("a");
+        let mut estates = Estates::new(HubTime::EPOCH);
+        estates.all.insert(speaker.clone(), Left::default());
+        estates.told(&speaker, PlayerId(1), &PlayerNews::Finished);
+        estates.told(&speaker, PlayerId(2), &PlayerNews::Buffered);
+        for n in 0..100 {
+            estates.told(&speaker, PlayerId(2), &PlayerNews::Title(n.to_string()));
+        }
+        estates.told(&speaker, PlayerId(2), &PlayerNews::Finished);
+        estates.told(&speaker, PlayerId(2), &PlayerNews::Finished);
+        let since = &estates.all[&speaker].since;
+        assert_eq!(since.len(), NEWS);
+        assert_eq!(since[0], (PlayerId(1), PlayerNews::Finished));
+        assert_eq!(since[1], (PlayerId(2), PlayerNews::Buffered), "titles go first");
+        assert_eq!(since[NEWS - 1], (PlayerId(2), PlayerNews::Finished));
+        assert_eq!(since[NEWS - 2], (PlayerId(2), PlayerNews::Title("99".into())));
     }
 }
