@@ -3,7 +3,7 @@
 //! A SetIndicator acts as it comes, whatever is said or played: the light, both flags and their keeping at once, and
 //! the tone over music and over Alexa's own voice, as its page demands. The order of precedence of the interrupts' page
 //! is kept where that says nothing: while a person is being listened to, and while an alert sounds, a tone waits, and
-//! is heard right after. Tones come one after the other, at the alert volume; one that cannot be fetched, or not soon,
+//! is heard right after; of those that waited for a long alert the latest alone. Tones come one after the other, at the alert volume; one that cannot be fetched, or not soon,
 //! is replaced by the built-in one.
 
 use std::collections::VecDeque;
@@ -33,6 +33,8 @@ const WAITING: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A tone is over by then (ours).
 const LONGEST: Duration = Duration::from_secs(30);
+/// After an alert that rang for longer only the latest of the waiting tones is heard: the light says the rest (ours).
+const LONG_ALERT: Duration = Duration::from_secs(60);
 /// After somebody was listened to there may be a tone that says so, of the same voice (ours).
 const HEARD: Duration = Duration::from_secs(1);
 
@@ -70,7 +72,8 @@ pub(super) struct Notifications {
     listening: bool,
     /// Until then nothing sounds, because somebody was listened to just now.
     quiet: Option<HubTime>,
-    alert: bool,
+    /// Since when an alert rings.
+    alert: Option<HubTime>,
     number: u64,
 }
 
@@ -84,7 +87,7 @@ impl Notifications {
             waiting: VecDeque::new(),
             listening: false,
             quiet: None,
-            alert: false,
+            alert: None,
             number: 0,
         }
     }
@@ -122,7 +125,7 @@ impl Notifications {
     }
 
     fn play_next(&mut self, turn: &mut Turn<'_>) {
-        if self.playing.is_some() || self.listening || self.quiet.is_some() || self.alert {
+        if self.playing.is_some() || self.listening || self.quiet.is_some() || self.alert.is_some() {
             return;
         }
         let Some(asset) = self.waiting.pop_front() else { return };
@@ -220,7 +223,15 @@ impl Interface for Notifications {
                 self.quiet = (!listening).then(|| turn.now() + HEARD);
                 self.yield_to_listening(turn);
             }
-            Announcement::Ringing(rings) => self.alert = *rings,
+            Announcement::Ringing(true) => {
+                self.alert.get_or_insert(turn.now());
+            }
+            Announcement::Ringing(false) => {
+                let since = self.alert.take();
+                if since.is_some_and(|since| turn.now().since(since) > LONG_ALERT) {
+                    self.waiting.drain(..self.waiting.len().saturating_sub(1));
+                }
+            }
             _ => return,
         }
         self.play_next(turn);

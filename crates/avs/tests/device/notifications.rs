@@ -153,6 +153,27 @@ fn a_tone_waits_for_the_end_of_an_alert() {
 }
 
 #[test]
+fn after_a_long_alert_one_tone_is_heard() {
+    for (seconds, heard) in [(10, 3), (120, 1)] {
+        let mut bench = Bench::new();
+        set(&mut bench, "a", "TIMER", -1, json!({}));
+        alert_started(&mut bench, 1);
+        for asset in ["one", "two", "three"] {
+            assert!(sounds(&indicate(&mut bench, asset, false)).is_empty());
+        }
+        bench.now = bench.now + Duration::from_secs(seconds);
+        let after = bench.signal(Signal::Wish(Wish::StopAlert));
+        let first = if heard == 1 { "three" } else { "one" };
+        assert!(after.iter().any(|line| line.contains(&format!("https://media.test/{first}"))), "{after:?}");
+        let mut played = 1;
+        while !bench.sound(Voice::Notification, played, SoundNews::Finished).is_empty() {
+            played += 1;
+        }
+        assert_eq!(played, heard, "after {seconds} s");
+    }
+}
+
+#[test]
 fn a_tone_waits_while_somebody_is_listened_to() {
     let mut bench = Bench::new();
     bench.input(DeviceInput::Connected);
