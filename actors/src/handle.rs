@@ -1,5 +1,7 @@
 //! All that a surface may hold: commands in, the picture out.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 use antiphon_avs::message::CaptureId;
 use antiphon_avs::signal::Wish;
@@ -13,6 +15,9 @@ use crate::hub::Hub;
 use crate::messages::*;
 use crate::requests::{AuthorizationAnswer, AuthorizationRequest, Grant, ListenRequest};
 use crate::snapshot::Snapshot;
+
+/// How long a surface waits until a speaker is linked (ours): longer than Amazon takes, shorter than people wait.
+const LINKING: Duration = Duration::from_secs(30);
 
 /// Why a command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -97,9 +102,15 @@ impl HubHandle {
         self.ask(BeginAuthorization { speaker, redirect_uri, kind }).await
     }
 
-    /// Ends it with what Login with Amazon gave; the speaker is linked when this returns.
+    /// Ends it with what Login with Amazon gave; the speaker is linked when this returns. An error after 30 s, for the
+    /// disk may refuse the tokens for long; the link goes on trying and shows in the snapshot how it went.
     pub async fn authorize(&self, speaker: SpeakerId, answer: AuthorizationAnswer) -> Result<(), HubError> {
-        self.ask(Authorize { speaker, answer }).await
+        let asked = self.ask(Authorize { speaker, answer });
+        tokio::time::timeout(LINKING, asked).await.unwrap_or_else(|_| {
+            let why =
+                "linking takes long; look at the speaker's link to see how it goes, and at the hub's log";
+            Err(HouseError::NotNow(why.into()).into())
+        })
     }
 
     /// Gives the account of a speaker up: tokens, gateway, alerts, fetched files and all that its device stored are
