@@ -15,8 +15,10 @@ use serde_json::Value;
 const BEGIN: &str = "<!-- interfaces: made by tests/readme.rs -->\n";
 const END: &str = "<!-- end of interfaces -->\n";
 
-/// Directives that the connection answers itself, before a device sees them (`avs::session`).
-const OF_THE_CONNECTION: [(&str, &str); 2] = [("System", "Exception"), ("System", "SetEndpoint")];
+/// What the catalogue lists among the directives and the connection takes, before a device sees it (`avs::session`); and
+/// what it is.
+const OF_THE_CONNECTION: [(&str, &str, &str); 2] =
+    [("System", "Exception", "error body"), ("System", "SetEndpoint", "legacy")];
 
 /// What no device declares, and why.
 const UNDECLARED: [(&str, &str); 2] = [
@@ -58,6 +60,12 @@ fn known(
     known.map(|(namespace, version, directives)| (namespace, (version, directives))).collect()
 }
 
+/// What the connection takes such a message for, where it does not go to a device.
+fn of_the_connection(namespace: &str, directive: &str) -> Option<&'static str> {
+    let found = OF_THE_CONNECTION.iter().find(|(of, name, _)| (*of, *name) == (namespace, directive));
+    found.map(|(_, _, what)| *what)
+}
+
 fn list(names: &[String]) -> String {
     if names.is_empty() { "none".into() } else { names.join(", ") }
 }
@@ -86,7 +94,7 @@ fn table() -> String {
         };
         if let Some((_, knows)) = found {
             for directive in &directives {
-                let elsewhere = OF_THE_CONNECTION.contains(&(name, directive.as_str()));
+                let elsewhere = of_the_connection(name, directive).is_some();
                 assert!(
                     elsewhere || knows.contains(&directive.as_str()),
                     "the device does not know {name}.{directive}"
@@ -94,6 +102,11 @@ fn table() -> String {
             }
         }
         let version = found.map_or(version.as_str(), |(version, _)| version);
+        let marked = |directive: &String| match of_the_connection(name, directive) {
+            Some(what) => format!("{directive} ({what})"),
+            None => directive.clone(),
+        };
+        let directives: Vec<String> = directives.iter().map(marked).collect();
         let (directives, events) = (list(&directives), list(&events));
         text.push_str(&format!("| {name} | {version} | {declared} | {directives} | {events} |\n"));
         rows += 1;
