@@ -307,8 +307,8 @@ fn what_is_forgotten_is_in_no_file() {
     let root = tempfile::tempdir().unwrap();
     let mut store = Store::open(&root.path().join("antiphon.db")).unwrap();
     let held = |text: &str| {
-        let files = std::fs::read_dir(root.path()).unwrap().flatten();
-        files.map(|file| std::fs::read(file.path()).unwrap()).any(|bytes| {
+        let files = fs::read_dir(root.path()).unwrap().flatten();
+        files.map(|file| fs::read(file.path()).unwrap()).any(|bytes| {
             let text = text.as_bytes();
             bytes.windows(text.len()).any(|part| part == text)
         })
