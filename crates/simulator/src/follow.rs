@@ -53,6 +53,10 @@ pub(crate) fn accept(
         seen.events += 1;
         seen.synchronised |= title == "System.SynchronizeState";
     }
+    if !link.shared.options.require_declaration {
+        // Whoever need not declare itself to this simulator may know another from before.
+        device.ledger.had_forerunner();
+    }
     if !replay {
         judge(&mut state, dsn, &seen(title, message, link.id, started), faults);
     }

@@ -52,6 +52,22 @@ async fn an_alert_is_answered_once_and_rings_in_order() {
 }
 
 #[tokio::test]
+async fn what_a_simulator_before_this_one_asked_for_is_answered_once_more() {
+    let (simulator, _folder) = simulator(|options| options.require_declaration = false).await;
+    let (mut device, _down) = ready_with(&simulator, "a", ALL).await;
+    let before = json!({"token":"of the one before"});
+    tell(&mut device, "Alerts", "SetAlertSucceeded", before.clone()).await;
+    tell(&mut device, "Alerts", "DeleteAlertSucceeded", before).await;
+    assert!(told(&simulator).is_empty());
+    simulator.say("a", "alarm in 60 seconds").await.unwrap();
+    let token = json!({"token":simulator.transcript("a").pop().unwrap().payload()["token"]});
+    tell(&mut device, "Alerts", "SetAlertSucceeded", token.clone()).await;
+    assert!(told(&simulator).is_empty());
+    tell(&mut device, "Alerts", "SetAlertSucceeded", token).await;
+    assert!(told(&simulator)[0].contains("no directive that is still open"), "asked for once, by this one");
+}
+
+#[tokio::test]
 async fn what_is_owed_becomes_a_violation_in_time() {
     let (simulator, _folder) = simulator(|options| options.answer_within = Duration::ZERO).await;
     let (mut device, _down) = ready_with(&simulator, "a", ALL).await;

@@ -1,6 +1,6 @@
 //! Owns the debts of events: which directive wants which event, and which events exist only as an answer.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -10,6 +10,8 @@ use super::{Seen, Sent};
 
 /// Most open debts of one device.
 const MAX_OPEN: usize = 1000;
+/// Most keys of directives remembered.
+const MAX_ASKED: usize = 10_000;
 /// Bluetooth operations may take 45 s (Bluetooth 2.0, reference client), and a little to say so.
 const BLUETOOTH: Duration = Duration::from_secs(50);
 
@@ -90,7 +92,13 @@ pub struct Owed {
 
 /// Open debts, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Answers(VecDeque<Owed>);
+pub(crate) struct Answers {
+    open: VecDeque<Owed>,
+    /// What was ever asked for: the first event that would do, and what ties it to its directive.
+    asked: BTreeSet<(&'static str, String)>,
+    /// Another simulator may have asked before this one came up, so an answer to what this one never asked is right.
+    forerunner: bool,
+}
 
 /// What ties an answer to its directive where several may be open: the alert's token, or the list of tokens.
 fn key(payload: &Value) -> Option<Value> {
@@ -98,19 +106,28 @@ fn key(payload: &Value) -> Option<Value> {
 }
 
 impl Answers {
+    pub(super) fn had_forerunner(&mut self) {
+        self.forerunner = true;
+    }
+
     pub(super) fn sending(&mut self, sent: &Sent<'_>) {
         let line = WANTED.iter().find(|(space, name, _)| *space == sent.namespace && *name == sent.name);
         let Some((_, _, wants)) = line else { return };
-        if self.0.len() >= MAX_OPEN {
-            self.0.pop_front();
+        if self.open.len() >= MAX_OPEN {
+            self.open.pop_front();
         }
-        self.0.push_back(Owed {
+        let key = if sent.namespace == "Alerts" { key(sent.payload) } else { None };
+        if self.asked.len() >= MAX_ASKED {
+            self.asked.clear();
+        }
+        self.asked.extend(key.as_ref().zip(wants.first()).map(|(key, first)| (*first, key.to_string())));
+        self.open.push_back(Owed {
             directive: format!("{}.{}", sent.namespace, sent.name),
             message_id: sent.header["messageId"].as_str().unwrap_or_default().to_owned(),
             wants: wants.to_vec(),
             since: sent.at,
             connection: sent.connection,
-            key: if sent.namespace == "Alerts" { key(sent.payload) } else { None },
+            key,
             told: false,
         });
     }
@@ -119,7 +136,7 @@ impl Answers {
         if seen.name == "ExceptionEncountered" {
             let text = seen.payload()["unparsedDirective"].as_str().unwrap_or_default();
             // SetAlert alone is answered by both: an exception and SetAlertFailed.
-            self.0.retain(|owed| {
+            self.open.retain(|owed| {
                 owed.directive == "Alerts.SetAlert"
                     || owed.message_id.is_empty()
                     || !text.contains(&owed.message_id)
@@ -135,16 +152,23 @@ impl Answers {
             space == seen.namespace && owed.wants.contains(&seen.name) && (same || unnamed)
         };
         // What was said into a connection that is gone may never have come: who answers means what came last.
-        let newest = self.0.iter().filter(|owed| fits(owed)).map(|owed| owed.connection).max();
-        let found = self.0.iter().position(|owed| fits(owed) && Some(owed.connection) == newest);
+        let newest = self.open.iter().filter(|owed| fits(owed)).map(|owed| owed.connection).max();
+        let found = self.open.iter().position(|owed| fits(owed) && Some(owed.connection) == newest);
         if let Some(at) = found {
-            self.0.remove(at);
+            self.open.remove(at);
             return;
         }
-        if only(seen) {
+        if only(seen) && (!self.forerunner || self.was_asked(seen, answered.as_ref())) {
             let token = answered.unwrap_or_default();
             faults.push(format!("answers no directive that is still open: {token}"));
         }
+    }
+
+    /// Whether a directive that this answers was sent by this simulator, open or not.
+    fn was_asked(&self, seen: &Seen<'_>, answered: Option<&Value>) -> bool {
+        let fits = |line: &&(&str, &str, &[&str])| line.0 == seen.namespace && line.2.contains(&seen.name);
+        let first = WANTED.iter().find(fits).and_then(|(_, _, wants)| wants.first());
+        first.zip(answered).is_some_and(|(first, key)| self.asked.contains(&(*first, key.to_string())))
     }
 
     /// The device's answer was lost by our own doing: only a certified one comes again.
@@ -155,7 +179,7 @@ impl Answers {
     }
 
     pub(super) fn owed(&self) -> Vec<Owed> {
-        self.0.iter().cloned().collect()
+        self.open.iter().cloned().collect()
     }
 
     pub(super) fn overdue(
@@ -165,7 +189,7 @@ impl Answers {
         open: impl Fn(u64) -> bool,
     ) -> Vec<(u64, String)> {
         let mut told = Vec::new();
-        for owed in self.0.iter_mut().filter(|owed| !owed.told) {
+        for owed in self.open.iter_mut().filter(|owed| !owed.told) {
             let limit =
                 if namespace(&owed.directive) == "Bluetooth" { within.max(BLUETOOTH) } else { within };
             if now.saturating_duration_since(owed.since) < limit || !open(owed.connection) {

@@ -74,6 +74,12 @@ impl Sent<'_> {
 }
 
 impl Ledger {
+    /// The device may have been asked things by a simulator before this one, and says again what it could not know to
+    /// have been heard.
+    pub(crate) fn had_forerunner(&mut self) {
+        self.answers.had_forerunner();
+    }
+
     /// A directive is about to be written.
     pub(crate) fn sending(&mut self, message: &Value, connection: u64, at: Instant) {
         let directive = &message["directive"];
