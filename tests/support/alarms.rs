@@ -6,6 +6,7 @@ use super::hub::{Hub, PATIENCE, RATE, Sound};
 use super::patience::wait_for;
 use antiphon_avs::iso8601;
 use antiphon_domain::WallTime;
+use antiphon_simulator::{Direction, Entry};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -58,11 +59,19 @@ impl Hub {
         assert_eq!(set.payload()["token"], alert["token"]);
     }
 
-    /// How many of a speaker's events the hub knows to have been heard.
-    pub fn acknowledged(&self, id: &str) -> f64 {
+    /// Waits until the hub knows of each event a speaker told so far that it was heard; what it does not know of it
+    /// tells again. Both hub and simulator must still live their first life: they count from its beginning.
+    pub fn wait_acknowledged(&self, id: &str) {
         let name = format!("antiphon_link_events_total{{outcome=\"accepted\",speaker=\"{id}\"}} ");
-        let page = self.metrics();
-        page.lines().find_map(|line| line.strip_prefix(&name)?.parse::<f64>().ok()).unwrap_or(0.0)
+        let mut last = (0, 0);
+        let found = wait_for(PATIENCE, || {
+            let heard = self.simulator().transcript(id).iter().filter(|e| counted(e)).count();
+            let page = self.metrics();
+            let known = page.lines().find_map(|line| line.strip_prefix(&name)?.parse::<f64>().ok());
+            last = (known.unwrap_or(0.0) as usize, heard);
+            (last.0 >= last.1).then_some(())
+        });
+        assert!(found.is_some(), "{id} knows that {} of {} events were heard", last.0, last.1);
     }
 
     /// Names and tokens of what Alerts told from a mark on, volumes and ramps left out: `Started:a` and so on. What a
@@ -127,6 +136,13 @@ impl Hub {
         let found = wait_for(PATIENCE, || first_sound(&self.recording(id), from));
         found.unwrap_or_else(|| panic!("{id} is not heard"))
     }
+}
+
+/// Whether the hub counts it among the accepted events: not those that open a connection.
+fn counted(entry: &Entry) -> bool {
+    let opening = matches!(entry.namespace.as_str(), "Alexa.ApiGateway" | "Alexa.Discovery")
+        || entry.is_event("System", "SynchronizeState");
+    entry.direction == Direction::Event && !opening
 }
 
 /// The hub's frame of the first sample that is no silence, at or after a frame.
