@@ -159,7 +159,6 @@ fn bodies_that_make_no_sense() {
         b"{\"locales\": []}",
         b"{\"locales\": [\"xx-XX\"]}",
         b"{\"locales\": \"en-US\"}",
-       
         b"{\"time_zone\": \"../../etc/passwd\"}",
         b"{\"time_zone\": \"\"}",
         b"{\"wake_word\": 1}",

@@ -248,7 +248,8 @@ fn heard_a_revoked_login_is_shown_and_music_goes_on() {
 fn a_revoked_login_is_shown_and_music_goes_on() {
     let hub = Setup::new(&["kitchen"]).with(TIMERS).with_simulator(|o| o.approve_all = true).start();
     let url = hub.simulator().track("tone-997-120s.wav");
-    hub.send("kitchen", "AudioPlayer", "Play", play("REPLACE_ALL", &url, "song", None));
+    // A person's music: what the account played ends with the account.
+    hub.api("POST", "/api/speakers/kitchen/play", json!({ "url": url }));
     hub.wait_level("kitchen", HERTZ, level_at(40));
     hub.simulator().inject("kitchen", &Fault::Revoke).unwrap();
     hub.simulator().inject("kitchen", &Fault::TcpReset).unwrap();

@@ -1,7 +1,7 @@
 //! Errors as problem details (RFC 9457): what happened, where, and what to do.
 
-use actix_web::http::StatusCode;
 use actix_web::error::{JsonPayloadError, PathError, QueryPayloadError};
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use antiphon_actors::HubError;
 use antiphon_domain::house::HouseError;
