@@ -32,7 +32,7 @@ pub struct DeviceConfig {
     pub legacy: bool,
     /// Whether content may go on quietly under speech; otherwise it pauses.
     pub ducking: bool,
-    /// What [`Effect::Store`] gave to keep, the latest of each key.
+    /// What [`Effect::Store`](crate::effect::Effect::Store) gave to keep, the latest of each key.
     pub stored: BTreeMap<String, Value>,
 }
 
