@@ -16,8 +16,9 @@ use crate::messages::*;
 use crate::requests::{AuthorizationAnswer, AuthorizationRequest, Grant, ListenRequest};
 use crate::snapshot::Snapshot;
 
-/// How long a surface waits until a speaker is linked (ours): longer than Amazon takes, shorter than people wait.
-const LINKING: Duration = Duration::from_secs(30);
+/// How long a surface waits until a speaker is linked (ours): longer than one call to Amazon may take (a minute), which is
+/// asked again once.
+const LINKING: Duration = Duration::from_secs(90);
 
 /// Why a command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -102,7 +103,7 @@ impl HubHandle {
         self.ask(BeginAuthorization { speaker, redirect_uri, kind }).await
     }
 
-    /// Ends it with what Login with Amazon gave; the speaker is linked when this returns. An error after 30 s, for the
+    /// Ends it with what Login with Amazon gave; the speaker is linked when this returns. An error after 90 s, for the
     /// disk may refuse the tokens for long; the link goes on trying and shows in the snapshot how it went.
     pub async fn authorize(&self, speaker: SpeakerId, answer: AuthorizationAnswer) -> Result<(), HubError> {
         let asked = self.ask(Authorize { speaker, answer });
