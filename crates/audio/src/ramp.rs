@@ -15,9 +15,6 @@ pub const DUCK_RAMP: Duration = Duration::from_millis(100);
 /// How long it takes to come back (AVS: "300 ms up", proposed).
 pub const RETURN_RAMP: Duration = Duration::from_millis(300);
 
-/// How long the first sound takes to come up where somebody might be startled (product law "no shock").
-pub const GENTLE_RAMP: Duration = Duration::from_millis(1_500);
-
 /// How long a stream that is entered in its middle takes to come up: only to avoid the click of a cut waveform.
 pub const JOIN_RAMP: Duration = Duration::from_millis(10);
 

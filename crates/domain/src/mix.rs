@@ -36,7 +36,12 @@ pub struct InputGains {
 
 impl InputGains {
     /// Everything as it is.
-    pub const UNITY: InputGains = InputGains { content: Gain::UNITY, voices: [Gain::UNITY; 3] };
+    pub const UNITY: InputGains = InputGains::all(Gain::UNITY);
+
+    /// Everything at one gain.
+    pub const fn all(gain: Gain) -> Self {
+        Self { content: gain, voices: [gain; 3] }
+    }
 }
 
 /// Where each part of a speaker's loudness is applied.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use antiphon_audio::ramp::VOLUME_RAMP;
 use antiphon_audio::tone::Tone;
 use antiphon_domain::media::Media;
+use antiphon_domain::mix::InputGains;
 use antiphon_domain::sound::{BuiltIn, Voice};
 use antiphon_domain::{Gain, Lead, SpeakerId};
 use antiphon_endpoint::{Clock, Kind};
@@ -100,7 +101,7 @@ fn cost(url: &str, speakers: usize, gain: Gain, alarms: usize) -> (f64, f64, f64
         }),
     );
     for output in &outputs {
-        output.set_mixer_gain(gain, VOLUME_RAMP);
+        output.set_gains(InputGains::all(gain), VOLUME_RAMP, None);
         output.attach(&feed);
     }
     feed.start(LEAD);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use antiphon_domain::mix::InputGains;
 use antiphon_domain::sound::Voice;
-use antiphon_domain::{Gain, HubTime, Lead, SpeakerId};
+use antiphon_domain::{HubTime, Lead, SpeakerId};
 use antiphon_endpoint::{Clock, Control, Endpoint};
 use gstreamer as gst;
 use prometheus::Registry;
@@ -268,11 +268,6 @@ impl Output {
     /// later is forgotten.
     pub fn set_gains(&self, gains: InputGains, over: Duration, from: Option<HubTime>) {
         send(&self.commands, Command::SetGains { output: self.id, gains, over, from });
-    }
-
-    /// Sets one gain for everything this speaker plays, from the next block on; see [`Output::set_gains`].
-    pub fn set_mixer_gain(&self, gain: Gain, ramp: Duration) {
-        self.set_gains(InputGains { content: gain, voices: [gain; 3] }, ramp, None);
     }
 
     /// Sets the tone of content, in dB from low to high (-24 to 24), walking there at about 6 ms a dB.

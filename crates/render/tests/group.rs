@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use antiphon_audio::ramp::VOLUME_RAMP;
 use antiphon_audio::tone::{Tone, largest_step};
+use antiphon_domain::mix::InputGains;
 use antiphon_domain::{Frames, Gain, Lead, SampleRate};
 use antiphon_endpoint::Clock;
 use antiphon_render::{FeedEvent, OutputEvent};
@@ -205,11 +206,11 @@ fn volume_moves_without_a_click_and_only_where_it_was_asked() {
     two.output.attach(&feed);
     feed.start(LONG);
     started(&events);
-    one.output.set_mixer_gain(Gain::Db(-20.0), VOLUME_RAMP);
+    one.output.set_gains(InputGains::all(Gain::Db(-20.0)), VOLUME_RAMP, None);
     wait(Duration::from_millis(200));
-    one.output.set_mixer_gain(Gain::UNITY, VOLUME_RAMP);
+    one.output.set_gains(InputGains::all(Gain::UNITY), VOLUME_RAMP, None);
     wait(Duration::from_millis(200));
-    one.output.set_mixer_gain(Gain::Silence, VOLUME_RAMP);
+    one.output.set_gains(InputGains::all(Gain::Silence), VOLUME_RAMP, None);
     finished(&events);
     let heard = one.whole().samples;
     let end = 2 * 5 * SECOND;
