@@ -21,7 +21,8 @@ use antiphon_audio::Block;
 use antiphon_avs::iso8601;
 use antiphon_domain::{HubTime, Lead, SampleRate, SpeakerId, WallTime};
 use antiphon_endpoint::{
-    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, ServiceRecord,
+    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, Pace,
+    ServiceRecord,
 };
 use serde_json::json;
 use support::{Alexa, PATIENCE, figure, percentiles};
@@ -188,11 +189,17 @@ impl Kind for Ears {
         (text == "ear:").then_some(Ok(descriptor))
     }
 
-    fn caps(&self, _descriptor: &Descriptor) -> Caps {
+    fn caps(&self, _descriptor: &Descriptor, _pace: Pace) -> Caps {
         CAPS
     }
 
-    fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
+    fn open(
+        &self,
+        descriptor: &Descriptor,
+        _pace: Pace,
+        clock: Arc<dyn Clock>,
+        events: EventSink,
+    ) -> Box<dyn Endpoint> {
         *self.notes.clock.lock().unwrap() = Some(Arc::clone(&clock));
         events(EndpointEvent::Ready);
         Box::new(Ear { id: descriptor.id.clone(), clock, notes: Arc::clone(&self.notes) })

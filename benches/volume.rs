@@ -24,7 +24,8 @@ use antiphon::config::Config;
 use antiphon_audio::Block;
 use antiphon_domain::{HubTime, Lead, SpeakerId, Volume};
 use antiphon_endpoint::{
-    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, ServiceRecord,
+    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, Pace,
+    ServiceRecord,
 };
 use serde_json::json;
 use support::{Alexa, PATIENCE, percentiles};
@@ -172,11 +173,17 @@ impl Kind for Probe {
         (text == "probe:").then_some(Ok(descriptor))
     }
 
-    fn caps(&self, _descriptor: &Descriptor) -> Caps {
+    fn caps(&self, _descriptor: &Descriptor, _pace: Pace) -> Caps {
         CAPS
     }
 
-    fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
+    fn open(
+        &self,
+        descriptor: &Descriptor,
+        _pace: Pace,
+        clock: Arc<dyn Clock>,
+        events: EventSink,
+    ) -> Box<dyn Endpoint> {
         events(EndpointEvent::Ready);
         Box::new(Session { id: descriptor.id.clone(), clock, notes: Arc::clone(&self.notes) })
     }
@@ -203,7 +210,7 @@ impl Endpoint for Session {
     fn flush(&mut self, _from: HubTime) {}
 
     fn control(&mut self, control: Control) {
-        let Control::Level(level) = control;
+        let Control::Level(level) = control else { return };
         let at = Instant::now();
         self.notes.noted().levels.push((self.id.clone(), level.volume, at));
     }

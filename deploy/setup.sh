@@ -26,7 +26,8 @@ RUN_PACKAGES=(
 # the collector that reads our metrics, and the browser that looks at our page.
 TEST_PACKAGES=(
   shairport-sync avahi-daemon avahi-utils dbus-daemon dbus-bin python3-dbusmock
-  pulseaudio pulseaudio-utils libasound2-plugins
+  pulseaudio pulseaudio-utils pulseaudio-module-zeroconf pulseaudio-module-raop libasound2-plugins
+  snapclient snapserver libportaudio2 linuxptp
   prometheus chromium curl procps
 )
 # Fuzzing: libFuzzer is C++.
@@ -36,6 +37,9 @@ declare -A SERVICES=(
   [avahi-daemon]="avahi-daemon.service avahi-daemon.socket"
   [shairport-sync]="shairport-sync.service"
   [prometheus]="prometheus.service"
+  [snapclient]="snapclient.service"
+  [snapserver]="snapserver.service"
+  [linuxptp]="timemaster.service"
 )
 
 say() { printf 'setup: %s\n' "$*"; }

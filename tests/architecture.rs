@@ -16,8 +16,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("antiphon-discovery", &["antiphon-domain", "antiphon-endpoint"]),
     ("antiphon-store", &["antiphon-domain"]),
     ("antiphon-bluetooth", &["antiphon-domain"]),
-    ("antiphon-airplay", &["antiphon-domain", "antiphon-audio", "antiphon-endpoint"]),
+    ("antiphon-airplay", &["antiphon-domain", "antiphon-audio", "antiphon-endpoint", "antiphon-net"]),
     ("antiphon-host", &["antiphon-domain", "antiphon-audio", "antiphon-endpoint"]),
+    ("antiphon-net", &[]),
+    ("antiphon-rtp", &["antiphon-domain", "antiphon-audio", "antiphon-endpoint", "antiphon-net"]),
+    ("antiphon-sendspin", &["antiphon-domain", "antiphon-audio", "antiphon-endpoint", "antiphon-net"]),
+    ("antiphon-snapcast", &["antiphon-domain", "antiphon-audio", "antiphon-endpoint", "antiphon-net"]),
     ("antiphon-simulator", &[]),
     (
         "antiphon-actors",
@@ -43,7 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("mdns-sd", &["antiphon-discovery"]),
     ("rusqlite", &["antiphon-store"]),
     ("zbus", &["antiphon-bluetooth"]),
-    ("gstreamer", &["antiphon-render", "antiphon-host"]),
+    ("gstreamer", &["antiphon-render", "antiphon-host", "antiphon-rtp"]),
 ];
 
 /// The pure rows: no runtime, no sockets, no clock.

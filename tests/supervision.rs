@@ -18,7 +18,8 @@ use antiphon_domain::group::Target;
 use antiphon_domain::media::Media;
 use antiphon_domain::{GroupId, HubTime, Lead, Level, LevelCommand, SpeakerId, Volume};
 use antiphon_endpoint::{
-    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, ServiceRecord,
+    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, Pace,
+    ServiceRecord,
 };
 use support::patience::eventually;
 use support::stimulus;
@@ -60,11 +61,11 @@ impl Kind for Fragile {
         (text == "fragile:").then_some(Ok(descriptor))
     }
 
-    fn caps(&self, _: &Descriptor) -> Caps {
+    fn caps(&self, _: &Descriptor, _: Pace) -> Caps {
         CAPS
     }
 
-    fn open(&self, _: &Descriptor, _: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
+    fn open(&self, _: &Descriptor, _: Pace, _: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
         assert!(
             self.opened.fetch_add(1, Ordering::SeqCst) > 0,
             "the first session breaks, as this test wants"
@@ -85,7 +86,8 @@ impl Endpoint for Session {
 
     fn flush(&mut self, _: HubTime) {}
 
-    fn control(&mut self, Control::Level(level): Control) {
+    fn control(&mut self, control: Control) {
+        let Control::Level(level) = control else { return };
         *self.level.lock().unwrap() = Some(level);
     }
 }

@@ -3,7 +3,8 @@
 
 use antiphon_domain::SpeakerId;
 use antiphon_endpoint::{
-    BadEndpoint, Caps, Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason, ServiceRecord,
+    BadEndpoint, Caps, Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason, Pace,
+    ServiceRecord,
 };
 use antiphon_host::VirtualKind;
 use std::collections::BTreeMap;
@@ -81,11 +82,17 @@ impl Kind for Mortal {
         Some(found.map(|descriptor| Descriptor { kind: NAME, ..descriptor }))
     }
 
-    fn caps(&self, descriptor: &Descriptor) -> Caps {
-        self.speakers.caps(descriptor)
+    fn caps(&self, descriptor: &Descriptor, pace: Pace) -> Caps {
+        self.speakers.caps(descriptor, pace)
     }
 
-    fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
+    fn open(
+        &self,
+        descriptor: &Descriptor,
+        pace: Pace,
+        clock: Arc<dyn Clock>,
+        events: EventSink,
+    ) -> Box<dyn Endpoint> {
         let id = descriptor.id.as_str();
         let mut fates = self.fates.lock().expect("no panic before");
         let fate = fates.get(id).copied();
@@ -98,9 +105,9 @@ impl Kind for Mortal {
         if fate == Some(Fate::Away) {
             let address = "nowhere".to_owned();
             events(EndpointEvent::Lost(LostReason::Unreachable { address, cause: "it is away".into() }));
-            return self.speakers.open(descriptor, clock, Arc::new(|_| {}));
+            return self.speakers.open(descriptor, pace, clock, Arc::new(|_| {}));
         }
         self.sinks.lock().expect("no panic before").insert(id.to_owned(), Arc::clone(&events));
-        self.speakers.open(descriptor, clock, events)
+        self.speakers.open(descriptor, pace, clock, events)
     }
 }

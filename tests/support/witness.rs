@@ -7,7 +7,7 @@ use antiphon_audio::Block;
 use antiphon_domain::{HubTime, SpeakerId};
 use antiphon_endpoint::{
     BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason,
-    ServiceRecord,
+    Pace, ServiceRecord,
 };
 use antiphon_host::VirtualKind;
 use std::collections::BTreeMap;
@@ -81,21 +81,27 @@ impl Kind for Witness {
         Some(found.map(|descriptor| Descriptor { kind: NAME, ..descriptor }))
     }
 
-    fn caps(&self, descriptor: &Descriptor) -> Caps {
-        self.speakers.caps(descriptor)
+    fn caps(&self, descriptor: &Descriptor, pace: Pace) -> Caps {
+        self.speakers.caps(descriptor, pace)
     }
 
-    fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
+    fn open(
+        &self,
+        descriptor: &Descriptor,
+        pace: Pace,
+        clock: Arc<dyn Clock>,
+        events: EventSink,
+    ) -> Box<dyn Endpoint> {
         *self.clock.lock().expect("no panic before") = Some(Arc::clone(&clock));
         let id = descriptor.id.to_string();
         self.sessions.lock().expect("no panic before").insert(id, Arc::clone(&events));
         let ear = self.ears.lock().expect("no panic before").get(descriptor.id.as_str()).copied();
         match ear.unwrap_or(Ear::Well) {
-            Ear::Well => return self.speakers.open(descriptor, clock, events),
+            Ear::Well => return self.speakers.open(descriptor, pace, clock, events),
             Ear::Dumb => {}
             Ear::Gone => events(EndpointEvent::Lost(LostReason::Disconnected("nobody is there".into()))),
         }
-        Box::new(Nobody(self.caps(descriptor)))
+        Box::new(Nobody(self.caps(descriptor, pace)))
     }
 }
 

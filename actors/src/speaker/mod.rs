@@ -27,7 +27,7 @@ use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
 use antiphon_avs::picture::Picture;
 use antiphon_avs::signal::Signal;
 use antiphon_domain::{HubTime, Lead, Level, SpeakerId, Volume};
-use antiphon_endpoint::{Descriptor, Kind};
+use antiphon_endpoint::{Descriptor, Kind, Pace};
 use antiphon_link::{LinkHandle, Stack};
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -158,7 +158,7 @@ impl Speaker {
             rung_by: None,
             unheard: false,
         };
-        let lead = kind.caps(&descriptor).lead;
+        let lead = kind.caps(&descriptor, Pace::Steady).lead;
         let device = Device::new(device_config(&parts, &settings, lead, level, BTreeMap::new()));
         let assets = assets::Assets::new(&parts.assets, &id);
         Self {
@@ -198,7 +198,7 @@ impl Speaker {
             speaker: self.id.clone(),
             name: self.view.name.clone(),
             ceiling: self.settings.ceiling,
-            lead: self.kind.caps(&self.descriptor).lead,
+            lead: self.kind.caps(&self.descriptor, Pace::Steady).lead,
             apply: ctx.address().recipient(),
             listen: ctx.address().recipient(),
             tell: ctx.address().recipient(),
@@ -248,7 +248,7 @@ impl Actor for Speaker {
 impl Speaker {
     /// What the archive remembers is here: the device machine and the link can begin.
     fn begin(&mut self, remembered: Remembered, ctx: &mut Context<Self>) {
-        let lead = self.kind.caps(&self.descriptor).lead;
+        let lead = self.kind.caps(&self.descriptor, Pace::Steady).lead;
         let stored = remembered.stored.clone();
         self.device = Device::new(device_config(&self.parts, &self.settings, lead, self.level, stored));
         self.begun = true;

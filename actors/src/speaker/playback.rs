@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use actix::prelude::*;
 use antiphon_domain::mix::InputGains;
 use antiphon_domain::{HubTime, Level, Volume};
-use antiphon_endpoint::{Caps, EndpointEvent, LostReason};
+use antiphon_endpoint::{Caps, EndpointEvent, LostReason, Pace};
 use antiphon_render::{Feed, Output, OutputEvent};
 use tracing::{info, warn};
 
@@ -138,7 +138,8 @@ impl Speaker {
         let output_sink = Arc::new(move |event| {
             let _ = post::tell(&output_news, OutputNews { session: number, event }, &metrics);
         });
-        let endpoint = self.kind.open(&self.descriptor, self.parts.clock.clone(), endpoint_sink);
+        let endpoint =
+            self.kind.open(&self.descriptor, Pace::Steady, self.parts.clock.clone(), endpoint_sink);
         let caps = endpoint.caps();
         let output = self.parts.renderer.open_output(self.id.clone(), endpoint, output_sink);
         output.set_equalizer(self.voices.equalizer.gains());

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use antiphon_domain::SpeakerId;
-use antiphon_endpoint::{Clock, Kind, ServiceRecord};
+use antiphon_endpoint::{Arrival, Clock, Kind, ServiceRecord};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -31,6 +31,8 @@ pub(crate) enum Command {
 pub(crate) struct Driver {
     merge: Merge,
     mdns: Option<Mdns>,
+    /// Who dials us.
+    calls: mpsc::Receiver<Arrival>,
     kinds: Vec<Arc<dyn Kind>>,
     clock: Arc<dyn Clock>,
     sink: DiscoverySink,
@@ -48,6 +50,7 @@ impl Driver {
     pub fn new(
         merge: Merge,
         mdns: Option<Mdns>,
+        calls: mpsc::Receiver<Arrival>,
         kinds: Vec<Arc<dyn Kind>>,
         clock: Arc<dyn Clock>,
         sink: DiscoverySink,
@@ -56,7 +59,7 @@ impl Driver {
         status: Arc<Mutex<Status>>,
     ) -> Self {
         let probes = JoinSet::new();
-        let mut driver = Self { merge, mdns, kinds, clock, sink, metrics, interfaces, status, probes };
+        let mut driver = Self { merge, mdns, calls, kinds, clock, sink, metrics, interfaces, status, probes };
         driver.look();
         driver
     }
@@ -73,6 +76,10 @@ impl Driver {
                     Some(Command::Forget(id)) => self.input(Input::Forget(id)),
                     None => return,
                 },
+                Some(arrival) = self.calls.recv() => self.input(match arrival {
+                    Arrival::Here(descriptor) => Input::Called(descriptor),
+                    Arrival::Gone(id) => Input::HungUp(id),
+                }),
                 news = next(&mut self.mdns) => self.hear(news),
                 Some(done) = self.probes.join_next() => {
                     // A probe never panics and is only cancelled together with this task.

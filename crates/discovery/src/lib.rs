@@ -16,7 +16,7 @@ mod probe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use antiphon_domain::{HubTime, SpeakerId};
-use antiphon_endpoint::{Clock, Descriptor, Kind};
+use antiphon_endpoint::{Arrival, ArrivalSink, Clock, Descriptor, Kind};
 use tokio::sync::mpsc;
 
 pub use config::{ConfiguredSpeaker, DiscoveryConfig};
@@ -83,12 +83,18 @@ impl Discovery {
         let settings = config::settings(&config.configured, &kinds)?;
         let metrics = Metrics::register(registry, &kinds)?;
         let merge = Merge::new(settings, config.remembered, clock.now());
-        let mdns = Mdns::start(config.interfaces.as_deref(), &kinds)?;
+        let (called, calls) = mpsc::channel(COMMANDS);
+        let mut adverts = Vec::new();
+        for kind in &kinds {
+            adverts.extend(kind.listen(Arc::clone(&clock), arrivals(called.clone())));
+        }
+        let mdns = Mdns::start(config.interfaces.as_deref(), &kinds, &adverts)?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let status = Arc::new(Mutex::new(Status::default()));
         let driver = Driver::new(
             merge,
             mdns,
+            calls,
             kinds,
             clock,
             sink,
@@ -121,4 +127,14 @@ impl Discovery {
             tracing::warn!(%refused, "discovery does not take commands");
         }
     }
+}
+
+/// Where a kind tells who dials us.
+fn arrivals(called: mpsc::Sender<Arrival>) -> ArrivalSink {
+    Arc::new(move |arrival| {
+        // A task that is gone hears nothing; kinds take fewer calls than fit.
+        if let Err(refused) = called.try_send(arrival) {
+            tracing::warn!(%refused, "discovery does not take news of who dials");
+        }
+    })
 }

@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 
-use antiphon_endpoint::{Kind, ServiceRecord};
+use antiphon_endpoint::{Advert, Kind, ServiceRecord};
 use futures_util::stream::{BoxStream, SelectAll};
 use futures_util::{StreamExt, stream};
-use mdns_sd::{DaemonEvent, IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
+use mdns_sd::{DaemonEvent, IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo};
 
 use crate::DiscoveryError;
 use crate::entry::MAX_ADDRESSES;
@@ -50,16 +50,18 @@ pub(crate) struct Mdns {
 }
 
 impl Mdns {
-    /// Starts the daemon and begins to browse; `None` when there is no interface or nothing to look for.
+    /// Starts the daemon, begins to browse and announces our own services; `None` when there is no interface or
+    /// nothing to look for and to announce.
     pub fn start(
         interfaces: Option<&[String]>,
         kinds: &[Arc<dyn Kind>],
+        adverts: &[Advert],
     ) -> Result<Option<Mdns>, DiscoveryError> {
         let mut services: Vec<&'static str> =
             kinds.iter().flat_map(|k| k.services().iter().copied()).collect();
         services.sort_unstable();
         services.dedup();
-        if services.is_empty() || interfaces.is_some_and(<[String]>::is_empty) {
+        if (services.is_empty() && adverts.is_empty()) || interfaces.is_some_and(<[String]>::is_empty) {
             return Ok(None);
         }
         let failed = |e: mdns_sd::Error| DiscoveryError::Mdns(e.to_string());
@@ -79,7 +81,26 @@ impl Mdns {
         for service in services {
             mdns.browse(service).map_err(failed)?;
         }
+        for advert in adverts {
+            mdns.announce(advert).map_err(failed)?;
+        }
         Ok(Some(mdns))
+    }
+
+    /// Announces a service of ours, at whatever addresses the interfaces have, until this is dropped.
+    fn announce(&self, advert: &Advert) -> Result<(), mdns_sd::Error> {
+        let properties: Vec<(&str, &str)> =
+            advert.txt.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let host = format!("{}-antiphon.local.", host_label());
+        let info = ServiceInfo::new(
+            advert.service,
+            &advert.instance,
+            &host,
+            "",
+            advert.port,
+            properties.as_slice(),
+        )?;
+        self.daemon.register(info.enable_addr_auto())
     }
 
     /// Asks afresh for a service; the daemon repeats it after 1, 2, 4 ... s by itself (RFC 6762 section 5.2).
@@ -198,6 +219,14 @@ fn record(service: &'static str, resolved: &ResolvedService) -> ServiceRecord {
         addresses: addresses(resolved),
         txt,
     }
+}
+
+/// This machine's name as one label. Its own mDNS responder may answer for the bare name, so ours gets a suffix.
+fn host_label() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let label = name.trim().split('.').next().unwrap_or_default();
+    let fine: String = label.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(48).collect();
+    if fine.is_empty() { "hub".to_owned() } else { fine }
 }
 
 /// The part of a full name before the service type.

@@ -37,6 +37,10 @@ pub enum Input {
         /// Its full DNS-SD name.
         instance: String,
     },
+    /// A receiver dials us, and can be opened while it does.
+    Called(Descriptor),
+    /// It has hung up.
+    HungUp(SpeakerId),
     /// A speaker lost its session and wonders whether the endpoint is there.
     Lost(SpeakerId),
     /// What came of [`Output::Probe`].
@@ -137,7 +141,13 @@ impl Merge {
     /// Takes news in at `now`.
     pub fn handle_input(&mut self, input: Input, now: HubTime) {
         match input {
+            Input::Resolved { descriptor, .. } if descriptor.addresses.is_empty() => {
+                self.outputs.push_back(Output::Refused(Refusal::NoAddress));
+            }
             Input::Resolved { instance, descriptor } => self.resolved(instance, descriptor, now),
+            // One that calls needs no address: nobody could reach it there, so it is never probed.
+            Input::Called(descriptor) => self.resolved(call(&descriptor.id), descriptor, now),
+            Input::HungUp(id) => self.removed(&call(&id), now),
             Input::Removed { instance } => self.removed(&instance, now),
             Input::Lost(id) => self.lost(&id, now),
             Input::Probed { id, attempt, answered } => self.probed(&id, attempt, answered, now),
@@ -165,9 +175,6 @@ impl Merge {
     }
 
     fn resolved(&mut self, instance: String, descriptor: Descriptor, now: HubTime) {
-        if descriptor.addresses.is_empty() {
-            return self.outputs.push_back(Output::Refused(Refusal::NoAddress));
-        }
         let id = self.whose(&descriptor);
         // The same instance name under another id: somebody put a new device in the place of the old one.
         let former =
@@ -332,4 +339,9 @@ impl Merge {
     fn tell(&mut self, event: DiscoveryEvent) {
         self.outputs.push_back(Output::Event(event));
     }
+}
+
+/// What stands for a DNS-SD name where a receiver calls; no service is called so.
+fn call(id: &SpeakerId) -> String {
+    format!("call from {id}")
 }

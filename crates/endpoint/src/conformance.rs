@@ -10,7 +10,7 @@ use std::time::Duration;
 use antiphon_audio::{BLOCK_FRAMES, Block, CHANNELS};
 use antiphon_domain::{Frames, HubTime, Level, SampleRate, Volume};
 
-use crate::{Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind};
+use crate::{Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, Pace};
 
 /// How long the suite waits for an event that must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,7 +44,7 @@ pub fn suite(setup: &Setup) {
 /// What is promised before a session holds in it, and is sensible.
 pub fn caps_hold(setup: &Setup) {
     let session = Session::open(setup);
-    let promised = setup.kind.caps(&setup.descriptor);
+    let promised = setup.kind.caps(&setup.descriptor, Pace::Steady);
     assert_eq!(session.endpoint.caps(), promised, "caps change when a session opens");
     assert!(promised.lead.0 <= Duration::from_secs(5), "a lead of {:?} is no use", promised.lead);
     assert_eq!(setup.descriptor.kind, setup.kind.name(), "a descriptor names another kind");
@@ -155,7 +155,7 @@ fn open(setup: &Setup, descriptor: &Descriptor) -> (Box<dyn Endpoint>, Receiver<
             let _ = told.send(event);
         }
     });
-    (setup.kind.open(descriptor, Arc::clone(&setup.clock), sink), events)
+    (setup.kind.open(descriptor, Pace::Steady, Arc::clone(&setup.clock), sink), events)
 }
 
 impl Session {

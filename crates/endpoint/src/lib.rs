@@ -3,17 +3,28 @@
 //! `src/kinds.rs` lists the [`Kind`]s; discovery asks them to [`Kind::recognise`] records; speakers ask them to
 //! [`Kind::open`] a session and then hand it blocks. The actors know endpoints only by these traits.
 
+pub mod calibration;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod news;
+mod now_playing;
+mod pairing;
+mod shifted;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use antiphon_audio::Block;
-use antiphon_domain::{HubTime, Lead, Level, SpeakerId, Volume};
+use antiphon_domain::{HubTime, Lead, Level, SpeakerId};
 use thiserror::Error;
+
+pub use news::{
+    Button, ClockReading, Corrections, EndpointEvent, EventSink, LostReason, SyncReport, TimingError,
+};
+pub use now_playing::{Artwork, GroupNow, NowPlaying, PlayState};
+pub use pairing::{Answer, AnswerError, Ask, Wants};
+pub use shifted::{Shift, Shifted};
 
 /// The hub's one clock, handed to whoever needs the time.
 pub trait Clock: Send + Sync {
@@ -60,11 +71,24 @@ pub struct Caps {
     pub own_volume: bool,
 }
 
+/// How much lead a session takes to ride out an unruly network: what is chosen for a whole group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Pace {
+    /// Enough for the stalls of an ordinary wireless network.
+    #[default]
+    Steady,
+    /// As little as the kind can do on a network that keeps time; for sound that goes with something seen or done.
+    Quick,
+}
+
 /// What an endpoint is told beside blocks. Never waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Control {
     /// Be this loud; only where [`Caps::own_volume`]. The latest wins.
     Level(Level),
+    /// What is heard, for receivers that show it. The latest wins; kinds that show nothing ignore it.
+    Now(Arc<NowPlaying>),
 }
 
 /// An open session with one endpoint. Dropping it says farewell to the receiver and frees it.
@@ -85,89 +109,6 @@ pub trait Endpoint: Send {
     /// Tells it something.
     fn control(&mut self, control: Control);
 }
-
-/// What happened at an endpoint.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum EndpointEvent {
-    /// The session is up: blocks are heard from now on.
-    Ready,
-    /// A receiver's clock against ours: add `offset_nanos` to hub time to get its time.
-    ClockOffset {
-        /// Receiver minus hub, nanoseconds.
-        offset_nanos: i64,
-        /// Half the round trip, the bound of the error.
-        uncertainty: Duration,
-    },
-    /// Somebody turned the volume at the device.
-    VolumeTurned(Volume),
-    /// The receiver asked again for packets it missed.
-    Resent {
-        /// How many packets went out again.
-        packets: u32,
-    },
-    /// Blocks could not be delivered in time.
-    Underrun {
-        /// How many blocks.
-        blocks: u32,
-    },
-    /// How loud what was just played is, once a few hundred milliseconds (kinds that can measure).
-    Meter {
-        /// Root mean square of the last interval, dB below full scale (at most 0); -120 stands for silence.
-        rms_dbfs: f32,
-        /// Largest sample of the last interval, dB below full scale.
-        peak_dbfs: f32,
-    },
-    /// The session is over. Nothing follows; whoever opened it decides when to try again.
-    Lost(LostReason),
-}
-
-/// Why a session ended or never began.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum LostReason {
-    /// Nobody answers there.
-    #[error("cannot be reached at {address}: {cause}")]
-    Unreachable {
-        /// Where we tried.
-        address: String,
-        /// The system's words.
-        cause: String,
-    },
-    /// It plays for somebody else.
-    #[error("busy: it plays for another sender")]
-    Busy,
-    /// It wants a password we do not have.
-    #[error("it asks for a password")]
-    PasswordRequired,
-    /// It cannot take any format we send.
-    #[error("it refuses our audio format: {0}")]
-    Format(String),
-    /// It broke its protocol.
-    #[error("it answered against its protocol: {0}")]
-    Protocol(String),
-    /// The connection ended.
-    #[error("the connection was lost: {0}")]
-    Disconnected(String),
-    /// Something on this machine failed (file, sound card).
-    #[error("this machine failed it: {0}")]
-    Local(String),
-}
-
-impl LostReason {
-    /// How long to wait before the first new attempt; each further failure doubles it up to a minute.
-    pub fn retry_after(&self) -> Duration {
-        match self {
-            Self::Disconnected(_) => Duration::from_millis(250),
-            Self::Unreachable { .. } => Duration::from_secs(1),
-            Self::Busy | Self::Protocol(_) | Self::Local(_) => Duration::from_secs(5),
-            Self::PasswordRequired | Self::Format(_) => Duration::from_secs(30),
-        }
-    }
-}
-
-/// Where an endpoint's news goes. Must not block: it is called from drivers and audio threads.
-pub type EventSink = Arc<dyn Fn(EndpointEvent) + Send + Sync>;
 
 /// A configured endpoint text that its kind cannot use.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -194,9 +135,59 @@ pub trait Kind: Send + Sync {
     /// is for another kind. `id` and `name` are the configured ones.
     fn configured(&self, text: &str, id: &SpeakerId, name: &str) -> Option<Result<Descriptor, BadEndpoint>>;
 
-    /// What sessions with this endpoint can do, known before one is open.
-    fn caps(&self, descriptor: &Descriptor) -> Caps;
+    /// What sessions with this endpoint can do at this pace, known before one is open.
+    fn caps(&self, descriptor: &Descriptor, pace: Pace) -> Caps;
 
     /// Begins a session. Returns at once; [`EndpointEvent::Ready`] or [`EndpointEvent::Lost`] follows on `events`.
-    fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint>;
+    fn open(
+        &self,
+        descriptor: &Descriptor,
+        pace: Pace,
+        clock: Arc<dyn Clock>,
+        events: EventSink,
+    ) -> Box<dyn Endpoint>;
+
+    /// Begins to take the calls of receivers that dial the hub, and says what to announce so that they find it. `now`
+    /// is the hub's clock. Called once discovery runs, and again when that was begun anew: the newest `arrivals` counts,
+    /// and everybody who is here is told to it. Kinds that dial their receivers themselves have nothing to do.
+    fn listen(&self, clock: Arc<dyn Clock>, arrivals: ArrivalSink) -> Vec<Advert> {
+        let _ = (clock, arrivals);
+        Vec::new()
+    }
+
+    /// The receivers that want something of a person before they play for us.
+    fn asks(&self) -> Vec<Ask> {
+        Vec::new()
+    }
+
+    /// A person's answer to one that asks.
+    fn answer(&self, speaker: &SpeakerId, answer: &Answer) -> Result<(), AnswerError> {
+        let _ = answer;
+        Err(AnswerError::Unknown(speaker.clone()))
+    }
 }
+
+/// A DNS-SD service of ours that receivers look for in order to dial us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advert {
+    /// The service type, e.g. `_snapcast._tcp.local.`
+    pub service: &'static str,
+    /// The instance label.
+    pub instance: String,
+    /// The port that listens.
+    pub port: u16,
+    /// The TXT record.
+    pub txt: BTreeMap<String, String>,
+}
+
+/// News of a receiver that dials us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It is connected and can be opened; told again when what it is has changed.
+    Here(Descriptor),
+    /// It has hung up.
+    Gone(SpeakerId),
+}
+
+/// Where arrivals go. Must not block.
+pub type ArrivalSink = Arc<dyn Fn(Arrival) + Send + Sync>;

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use antiphon_airplay::{AirplayKind, AirplayOptions};
 use antiphon_domain::SpeakerId;
-use antiphon_endpoint::{Kind, ServiceRecord};
+use antiphon_endpoint::{Kind, Pace, ServiceRecord};
 use libfuzzer_sys::fuzz_target;
 
 static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
@@ -38,7 +38,7 @@ fuzz_target!(|input: &[u8]| {
         txt,
     };
     if let Some(descriptor) = kind().recognise(&record) {
-        let _ = kind().caps(&descriptor);
+        let _ = kind().caps(&descriptor, Pace::Steady);
         assert!(!descriptor.name.is_empty());
     }
     let _ = kind().configured(&instance, &SpeakerId::new("kitchen"), "Kitchen");

@@ -13,7 +13,7 @@ use antiphon_domain::media::Media;
 use antiphon_domain::mix::InputGains;
 use antiphon_domain::sound::{BuiltIn, Voice};
 use antiphon_domain::{Gain, Lead, SpeakerId};
-use antiphon_endpoint::{Clock, Kind};
+use antiphon_endpoint::{Clock, Kind, Pace};
 use antiphon_host::VirtualKind;
 use antiphon_render::{FeedEvent, HubClock, Output, RenderConfig, Renderer, Sound, Start};
 
@@ -154,7 +154,7 @@ impl Hub {
         let id = SpeakerId::new(format!("speaker-{number}"));
         let descriptor = self.kind.configured("virtual:", &id, "bench").unwrap().unwrap();
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let endpoint = self.kind.open(&descriptor, clock, Arc::new(|_| {}));
+        let endpoint = self.kind.open(&descriptor, Pace::Steady, clock, Arc::new(|_| {}));
         self.renderer.open_output(id, endpoint, Arc::new(|_| {}))
     }
 }

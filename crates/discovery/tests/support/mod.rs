@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_domain::{HubTime, Lead, SpeakerId};
 use antiphon_endpoint::{
-    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EventSink, Kind, ServiceRecord,
+    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EventSink, Kind, Pace, ServiceRecord,
 };
 
 /// A clock that began at a moment.
@@ -51,10 +51,10 @@ impl Kind for Raop {
             Err(_) => Err(BadEndpoint { text: text.into(), expected: "airplay://HOST:PORT" }),
         })
     }
-    fn caps(&self, _: &Descriptor) -> Caps {
+    fn caps(&self, _: &Descriptor, _: Pace) -> Caps {
         Caps { lead: Lead(Duration::ZERO), own_volume: false }
     }
-    fn open(&self, _: &Descriptor, _: Arc<dyn Clock>, _: EventSink) -> Box<dyn Endpoint> {
+    fn open(&self, _: &Descriptor, _: Pace, _: Arc<dyn Clock>, _: EventSink) -> Box<dyn Endpoint> {
         struct Nothing;
         impl Endpoint for Nothing {
             fn caps(&self) -> Caps {

@@ -14,7 +14,7 @@ use antiphon_airplay::{AirplayKind, AirplayOptions};
 use antiphon_audio::Block;
 use antiphon_audio::block::BLOCK_FRAMES;
 use antiphon_domain::{Frames, HubTime, Lead, Level, SampleRate, SpeakerId, Volume};
-use antiphon_endpoint::{Clock, Control, Endpoint, EventSink, Kind};
+use antiphon_endpoint::{Clock, Control, Endpoint, EventSink, Kind, Pace};
 use prometheus::{Encoder, Registry, TextEncoder};
 
 struct MonotonicClock(Instant);
@@ -82,7 +82,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let (from, shown) = (Arc::clone(&clock), receiver.to_string());
         let events: EventSink = Arc::new(move |event| eprintln!("{:?} {shown}: {event:?}", from.now()));
-        let mut endpoint = kind.open(&descriptor, Arc::clone(&clock), events);
+        let mut endpoint = kind.open(&descriptor, Pace::Steady, Arc::clone(&clock), events);
         let volume = Volume::new(wish.volume)?;
         endpoint.control(Control::Level(Level { volume, muted: false }));
         endpoints.push(endpoint);

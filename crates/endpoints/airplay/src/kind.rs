@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use antiphon_domain::SpeakerId;
 use antiphon_endpoint::{
-    BadEndpoint, Caps, Clock, Descriptor, Endpoint, EventSink, Kind, LostReason, ServiceRecord,
+    BadEndpoint, Caps, Clock, Descriptor, Endpoint, EventSink, Kind, LostReason, Pace, ServiceRecord,
 };
 use prometheus::Registry;
 use tokio::runtime::Handle;
@@ -102,11 +102,17 @@ impl Kind for AirplayKind {
         Some(Ok(descriptor))
     }
 
-    fn caps(&self, _descriptor: &Descriptor) -> Caps {
+    fn caps(&self, _descriptor: &Descriptor, _pace: Pace) -> Caps {
         Caps { lead: self.options.bounded_lead(), own_volume: true }
     }
 
-    fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
+    fn open(
+        &self,
+        descriptor: &Descriptor,
+        _pace: Pace,
+        clock: Arc<dyn Clock>,
+        events: EventSink,
+    ) -> Box<dyn Endpoint> {
         let target = Target {
             speaker: descriptor.id.clone(),
             addresses: descriptor.addresses.clone(),

@@ -64,6 +64,8 @@ impl Endpoint for Front {
         match control {
             // The mixer does the volume: neither kind has its own, and their caps say so.
             Control::Level(_) => {}
+            // Nothing here has a display.
+            _ => {}
         }
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use antiphon_domain::{Lead, SpeakerId};
 use antiphon_endpoint::{
-    BadEndpoint, Caps, Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason, ServiceRecord,
+    BadEndpoint, Caps, Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason, Pace,
+    ServiceRecord,
 };
 
 use crate::card::{self, CardSession};
@@ -54,11 +55,17 @@ impl Kind for LocalKind {
         Some(Ok(Descriptor { id, name, kind: NAME, addresses: Vec::new(), properties }))
     }
 
-    fn caps(&self, _descriptor: &Descriptor) -> Caps {
+    fn caps(&self, _descriptor: &Descriptor, _pace: Pace) -> Caps {
         CAPS
     }
 
-    fn open(&self, descriptor: &Descriptor, clock: Arc<dyn Clock>, events: EventSink) -> Box<dyn Endpoint> {
+    fn open(
+        &self,
+        descriptor: &Descriptor,
+        _pace: Pace,
+        clock: Arc<dyn Clock>,
+        events: EventSink,
+    ) -> Box<dyn Endpoint> {
         let (front, orders, missed) = Front::new(CAPS, Arc::clone(&clock));
         let device = descriptor.properties.get(DEVICE).cloned();
         let session = CardSession { device, orders, clock, events: Arc::clone(&events), missed };

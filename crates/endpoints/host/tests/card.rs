@@ -14,7 +14,7 @@ use antiphon_audio::tone::{Tone, strength};
 use antiphon_audio::{BLOCK_FRAMES, Block};
 use antiphon_domain::{Frames, HubTime, SampleRate, SpeakerId};
 use antiphon_endpoint::conformance::{Setup, suite};
-use antiphon_endpoint::{Clock, EndpointEvent, Kind};
+use antiphon_endpoint::{Clock, EndpointEvent, Kind, Pace};
 use antiphon_host::LocalKind;
 
 struct TestClock(Instant);
@@ -105,7 +105,7 @@ fn inner() {
     let sink = Arc::new(move |event| {
         let _ = told.lock().unwrap().send(event);
     });
-    let mut endpoint = kind.open(&descriptor, Arc::clone(&clock), sink);
+    let mut endpoint = kind.open(&descriptor, Pace::Steady, Arc::clone(&clock), sink);
     assert_eq!(events.recv_timeout(Duration::from_secs(20)).unwrap(), EndpointEvent::Ready);
     // The recorder too needs a while to begin.
     let first = clock.now() + Duration::from_millis(2_500);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_domain::{HubTime, SpeakerId};
 use antiphon_endpoint::conformance::{Setup, suite};
-use antiphon_endpoint::{Clock, Descriptor, EndpointEvent, Kind, LostReason};
+use antiphon_endpoint::{Clock, Descriptor, EndpointEvent, Kind, LostReason, Pace};
 use antiphon_host::{LocalKind, VirtualKind};
 
 struct TestClock(Instant);
@@ -56,6 +56,7 @@ fn a_missing_card_is_said_clearly() {
     let told = std::sync::Mutex::new(told);
     let _endpoint = kind.open(
         &descriptor,
+        Pace::Steady,
         clock(),
         Arc::new(move |event| {
             let _ = told.lock().unwrap().send(event);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use antiphon_audio::tone::Tone;
 use antiphon_audio::{BLOCK_FRAMES, Block};
 use antiphon_domain::{Frames, HubTime, SampleRate, SpeakerId};
-use antiphon_endpoint::{Clock, Endpoint, EndpointEvent, Kind};
+use antiphon_endpoint::{Clock, Endpoint, EndpointEvent, Kind, Pace};
 use antiphon_host::VirtualKind;
 use antiphon_host::recording::Recording;
 
@@ -36,7 +36,7 @@ fn open(
     let sink = Arc::new(move |event| {
         let _ = told.lock().unwrap().send(event);
     });
-    let endpoint = kind.open(&descriptor, Arc::clone(clock), sink);
+    let endpoint = kind.open(&descriptor, Pace::Steady, Arc::clone(clock), sink);
     assert_eq!(events.recv_timeout(PATIENCE), Ok(EndpointEvent::Ready));
     (endpoint, events)
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use antiphon_audio::tone::Tone;
 use antiphon_domain::media::Media;
 use antiphon_domain::{Lead, SpeakerId};
-use antiphon_endpoint::{Clock, EndpointEvent, Kind};
+use antiphon_endpoint::{Clock, EndpointEvent, Kind, Pace};
 use antiphon_host::VirtualKind;
 use antiphon_host::recording::Recording;
 use antiphon_render::{Feed, FeedEvent, HubClock, Output, OutputEvent, RenderConfig, Renderer};
@@ -138,8 +138,12 @@ impl Hub {
         let text = format!("virtual:{}", file.display());
         let descriptor = self.kind.configured(&text, &id, name).unwrap().unwrap();
         let (events, endpoint_events) = (Events::new(), Events::new());
-        let endpoint =
-            self.kind.open(&descriptor, Arc::clone(&self.clock) as Arc<dyn Clock>, endpoint_events.sink());
+        let endpoint = self.kind.open(
+            &descriptor,
+            Pace::Steady,
+            Arc::clone(&self.clock) as Arc<dyn Clock>,
+            endpoint_events.sink(),
+        );
         let output = self.renderer.open_output(id, endpoint, events.sink());
         VirtualOutput { output, events, endpoint_events, file }
     }

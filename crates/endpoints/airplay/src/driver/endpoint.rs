@@ -97,6 +97,7 @@ impl Endpoint for AirplayEndpoint {
             Control::Level(level) => {
                 self.level.send_replace(Some(level));
             }
+            _ => {}
         }
         self.settle();
     }

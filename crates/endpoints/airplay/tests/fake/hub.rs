@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use antiphon_airplay::{AirplayKind, AirplayOptions};
 use antiphon_audio::Block;
 use antiphon_domain::{Frames, HubTime, SampleRate, SpeakerId};
-use antiphon_endpoint::{Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason};
+use antiphon_endpoint::{Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason, Pace};
 use prometheus::Registry;
 
 use super::PATIENCE;
@@ -64,7 +64,7 @@ impl Hub {
             let _ = tell.send(event);
         });
         let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        Opened { endpoint: self.kind.open(descriptor, clock, sink), events }
+        Opened { endpoint: self.kind.open(descriptor, Pace::Steady, clock, sink), events }
     }
 
     /// The sum of a metric over its labels.

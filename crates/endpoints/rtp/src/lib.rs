@@ -1,0 +1,1 @@
+//! RTP and AES67: the hub sends, whoever listens hears.

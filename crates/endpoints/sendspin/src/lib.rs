@@ -1,0 +1,1 @@
+//! Sendspin: the hub is the server, whoever dialled.

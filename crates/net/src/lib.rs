@@ -1,0 +1,74 @@
+//! Sockets that are open on the interfaces of discovery alone, for kinds whose receivers dial the hub.
+//!
+//! A door is bound to its interface by the kernel, so that it stays shut to every other network, also when addresses
+//! change.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that wait to be accepted, at most, at one door.
+const WAITING: i32 = 64;
+
+/// Opens a TCP port on each of the `interfaces` (`None`: on all; none listed: nowhere), for IPv4 and IPv6 alike. Port 0
+/// takes a free one, the same everywhere. The listeners do not block.
+///
+/// An interface that does not exist yet is an error of the kind `NotFound` or `InvalidInput`, as the kernel says it.
+pub fn listen(port: u16, interfaces: Option<&[String]>) -> io::Result<Vec<TcpListener>> {
+    let Some(names) = interfaces else { return Ok(vec![door(port, None)?]) };
+    let mut doors: Vec<TcpListener> = Vec::new();
+    for name in names {
+        let port = match doors.first() {
+            Some(first) => first.local_addr()?.port(),
+            None => port,
+        };
+        doors.push(door(port, Some(name))?);
+    }
+    Ok(doors)
+}
+
+fn door(port: u16, interface: Option<&str>) -> io::Result<TcpListener> {
+    let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    let (domain, address) = match Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP)) {
+        Ok(_) => (Domain::IPV6, any),
+        // A machine without IPv6.
+        Err(_) => (Domain::IPV4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+    };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    if let Some(name) = interface {
+        socket.bind_device(Some(name.as_bytes()))?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(WAITING)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_door_is_open_on_its_interface() {
+        let doors = listen(0, Some(&["lo".to_owned()])).unwrap();
+        let port = doors[0].local_addr().unwrap().port();
+        for host in ["127.0.0.1", "::1"] {
+            let at = SocketAddr::new(host.parse().unwrap(), port);
+            assert!(TcpStream::connect_timeout(&at, Duration::from_secs(5)).is_ok(), "{host}");
+        }
+    }
+
+    #[test]
+    fn no_interface_is_no_door_and_a_wrong_one_is_told() {
+        assert!(listen(0, Some(&[])).unwrap().is_empty());
+        assert!(listen(0, Some(&["no-such-wire".to_owned()])).is_err());
+    }
+}
