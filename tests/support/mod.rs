@@ -1,6 +1,7 @@
 //! What the whole-hub tests share. A test file begins with `mod support;`.
 //!
-//! - [`lab`]: a private network with real receivers, and a rack of sound outputs that is recorded;
+//! - [`lab`]: a private network with real receivers and rival senders, bad weather on its cables, and a rack of sound
+//!   outputs that is recorded;
 //! - [`alarms`]: setting alerts, and judging when and how loud they are heard;
 //! - [`analysis`]: what a recording says: tone, level, gaps, offset between channels;
 //! - [`bluez`]: a mocked BlueZ with a phone, on a bus of the test's own;

@@ -55,6 +55,16 @@ pub fn write_wav(path: &Path, rate: u32, channels: &[&[f32]]) -> io::Result<()> 
     out.flush()
 }
 
+/// One sound on both channels as S16LE, for programs that read raw samples.
+pub fn stereo(sound: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(sound.len() * 4);
+    for sample in sound {
+        let sample = ((sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16).to_le_bytes();
+        bytes.extend_from_slice(&[sample[0], sample[1], sample[0], sample[1]]);
+    }
+    bytes
+}
+
 fn frames(rate: u32, seconds: f64) -> usize {
     (seconds * f64::from(rate)).round() as usize
 }

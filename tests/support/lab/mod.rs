@@ -19,8 +19,11 @@ pub mod error;
 pub mod names;
 pub mod process;
 pub mod rack;
+pub mod raop_sender;
 pub mod receiver;
 pub mod recording;
+pub mod snapcast;
+pub mod weather;
 
 use error::{LabError, LabResult};
 use process::Process;
@@ -160,19 +163,7 @@ impl Lab {
     /// Runs `work` on a thread of its own whose sockets, and those of every thread it starts, belong to the
     /// host: a test puts a simulator, an HTTP client or a whole runtime there.
     pub fn within<T: Send>(&self, host: &str, work: impl FnOnce() -> T + Send) -> LabResult<T> {
-        let path = format!("/proc/{}/ns/net", self.host(host).holder.pid());
-        let network = File::open(&path).map_err(|e| LabError::failed(format!("open {path}"), e))?;
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
-                    .map_err(|e| LabError::failed("enter the host's network", e))?;
-                Ok(work())
-            });
-            match thread.join() {
-                Ok(answer) => answer,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
+        within_process(self.host(host).holder.pid(), work)
     }
 
     /// Pulls the host's cable out, or puts it in again.
@@ -244,9 +235,30 @@ fn hold(name: &str, folder: &Path) -> LabResult<Process> {
 }
 
 fn in_network_of(holder: &Process, program: &str) -> Command {
+    in_network_of_pid(holder.pid(), program)
+}
+
+fn in_network_of_pid(pid: u32, program: &str) -> Command {
     let mut command = Command::new("nsenter");
-    command.args(["--target", &holder.pid().to_string(), "--net", "--", program]);
+    command.args(["--target", &pid.to_string(), "--net", "--", program]);
     command
+}
+
+/// Runs `work` on a thread in the network of a process.
+fn within_process<T: Send>(pid: u32, work: impl FnOnce() -> T + Send) -> LabResult<T> {
+    let path = format!("/proc/{pid}/ns/net");
+    let network = File::open(&path).map_err(|e| LabError::failed(format!("open {path}"), e))?;
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
+                .map_err(|e| LabError::failed("enter the host's network", e))?;
+            Ok(work())
+        });
+        match thread.join() {
+            Ok(answer) => answer,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 fn run(command: &mut Command) -> LabResult<String> {

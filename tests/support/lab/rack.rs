@@ -5,11 +5,15 @@
 //! of a real card, and aims its samples accordingly. All outputs are columns of the same frames, so "heard
 //! together" means "in the same frame of the recording": no second clock enters. What it cannot show: the drift
 //! of separate real sound cards, and their own delays.
+//!
+//! A rack on a host of the lab ([`Rack::on_network`]) is a PulseAudio server in the network, too: each of its outputs is
+//! a network speaker that senders of PulseAudio's own protocol (TCP) reach, and some play the RTP sessions that are announced to them.
 
 use super::error::{LabError, LabResult};
 use super::process::Process;
 use super::recording::{Recorder, Recording};
 use super::{Lab, missing_programs, run};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -29,9 +33,43 @@ pub struct Rack {
     outputs: usize,
 }
 
+/// Where PulseAudio takes senders of its own protocol.
+pub const PULSE_PORT: u16 = 4713;
+
+/// The SAP group that PulseAudio announces to and listens to of its own accord.
+pub const SAP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 56);
+
+/// How long outputs that play RTP hold it back; PulseAudio resamples to keep that.
+const RTP_LATENCY: Duration = Duration::from_millis(200);
+
+/// What a rack offers to the network.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer<'a> {
+    /// Its host.
+    pub host: &'a str,
+    /// Outputs that play every RTP session announced to this SAP group.
+    pub rtp: &'a [usize],
+    /// The SAP group, UDP port 9875.
+    pub sap: Ipv4Addr,
+    /// Whether each output is announced as `_pulse-sink._tcp` by the host's name service.
+    pub announced: bool,
+}
+
 impl Rack {
     /// Starts a rack with outputs 1 to `outputs`.
     pub fn new(lab: &Lab, outputs: usize) -> LabResult<Self> {
+        Self::start(lab, outputs, None)
+    }
+
+    /// Starts a rack which outputs are network speakers, on TCP port [`PULSE_PORT`] of a host.
+    pub fn on_network(lab: &Lab, outputs: usize, offer: Offer<'_>) -> LabResult<Self> {
+        if offer.announced {
+            lab.name_service(offer.host)?;
+        }
+        Self::start(lab, outputs, Some(offer))
+    }
+
+    fn start(lab: &Lab, outputs: usize, offer: Option<Offer<'_>>) -> LabResult<Self> {
         let missing = missing_programs(&["pulseaudio", "pactl", "parec"]);
         if !missing.is_empty() {
             return Err(LabError::Missing(missing));
@@ -40,10 +78,14 @@ impl Rack {
         let folder = lab.folder().join("rack");
         let script = folder.join("rack.pa");
         std::fs::create_dir_all(folder.join("home"))
-            .and_then(|()| std::fs::write(&script, script_text(&folder, outputs)))
+            .and_then(|()| std::fs::write(&script, script_text(&folder, outputs, offer)))
             .map_err(|e| LabError::failed("write the rack's script", e))?;
-        let mut command = with_priority("pulseaudio");
-        command.arg("-n").arg("-F").arg(&script);
+        let player = with_priority("pulseaudio");
+        let mut command = match offer {
+            Some(offer) => lab.command(offer.host, player.get_program()),
+            None => Command::new(player.get_program()),
+        };
+        command.args(player.get_args()).arg("-n").arg("-F").arg(&script);
         command.args([
             "--daemonize=no",
             "--use-pid-file=no",
@@ -56,7 +98,9 @@ impl Rack {
         ]);
         command.env("HOME", folder.join("home"));
         command.env("XDG_RUNTIME_DIR", &folder).env("PULSE_RUNTIME_PATH", &folder);
-        command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent");
+        if !offer.is_some_and(|offer| offer.announced) {
+            command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent");
+        }
         let mut process = lab.spawn("rack", command)?;
         let last = format!("out{outputs}");
         process.ready(Duration::from_secs(15), || {
@@ -134,7 +178,7 @@ fn client(folder: &Path, program: &str) -> Command {
     command
 }
 
-fn script_text(folder: &Path, outputs: usize) -> String {
+fn script_text(folder: &Path, outputs: usize, offer: Option<Offer<'_>>) -> String {
     let socket = folder.join("native");
     let mut text =
         format!("load-module module-native-protocol-unix auth-anonymous=1 socket={}\n", socket.display());
@@ -146,9 +190,22 @@ fn script_text(folder: &Path, outputs: usize) -> String {
     for output in 1..=outputs {
         text += &format!(
             "load-module module-remap-sink sink_name=out{output} master=rack channels=2 \
-             channel_map=front-left,front-right master_channel_map={} remix=no\n",
+             channel_map=front-left,front-right master_channel_map={} remix=no \
+             sink_properties=device.description=out{output}\n",
             channel_map(output * 2 - 2, 2)
         );
+    }
+    let Some(offer) = offer else { return text };
+    text += &format!("load-module module-native-protocol-tcp auth-anonymous=1 port={PULSE_PORT}\n");
+    for output in offer.rtp {
+        text += &format!(
+            "load-module module-rtp-recv sap_address={} sink=out{output} latency_msec={}\n",
+            offer.sap,
+            RTP_LATENCY.as_millis()
+        );
+    }
+    if offer.announced {
+        text += "load-module module-zeroconf-publish\n";
     }
     text
 }
