@@ -6,8 +6,8 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 
 // The program's own module, without the rest of the program.
-#[allow(dead_code)]
-#[path = "../../../src/config.rs"]
+#[allow(dead_code, unused_imports)]
+#[path = "../../../src/config/mod.rs"]
 mod config;
 
 fuzz_target!(|text: &str| {
