@@ -1,1 +1,3 @@
 //! Sendspin: the hub is the server, whoever dialled.
+
+pub mod wire;
