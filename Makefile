@@ -6,13 +6,14 @@
 #   make shell    for a second terminal: a shell that reaches the running demo
 #   make test     every test                  make lint   what must be clean before a commit
 #   make bench    every figure, a line each   make fuzz   one minute on each parser of outside bytes
+#   make sync-report   how well real receivers play together, beside the rivals' senders (SECONDS=30 for a quick look)
 #
 # RELEASE=1 builds optimised. TESTS="..." passes arguments to nextest, for example TESTS="-p antiphon-avs".
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run shell build setup setup-test setup-fuzz test lint bench fuzz
+.PHONY: help run shell build setup setup-test setup-fuzz test lint bench sync-report fuzz
 
 CARGO ?= cargo
 OUT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -20,9 +21,10 @@ BIN := $(OUT)/$(if $(RELEASE),release,debug)
 PRIVATE := tests/support/in-namespace
 SKIPPED := $(OUT)/skipped-tests.txt
 FUZZ_SECONDS ?= 60
+SECONDS ?= 300
 
 help:
-	@sed -n '5,11s/^#\( \|$$\)//p' Makefile
+	@sed -n '5,12s/^#\( \|$$\)//p' Makefile
 
 setup:
 	@deploy/setup.sh run
@@ -60,6 +62,12 @@ lint: setup
 bench: setup-test
 	$(CARGO) bench --locked --workspace --bench '*' --no-run
 	@$(PRIVATE) $(CARGO) bench --locked --quiet --workspace --bench '*'
+
+# ONLY="4 snapclients,mixed" runs a part; CALIBRATE=1 prints what the calibration table's rows should be.
+sync-report: setup-test
+	$(CARGO) bench --locked -p antiphon --bench sync --no-run
+	@$(PRIVATE) $(CARGO) bench --locked --quiet -p antiphon --bench sync -- --seconds $(SECONDS) --out "$(OUT)/sync" \
+	  $(if $(ONLY),--only "$(ONLY)") $(if $(CALIBRATE),--calibrate)
 
 # No sanitizer: our code has no unsafe block, so panics and time are what is hunted, and a stable compiler does.
 fuzz: setup-fuzz

@@ -27,7 +27,7 @@ RUN_PACKAGES=(
 TEST_PACKAGES=(
   shairport-sync avahi-daemon avahi-utils dbus-daemon dbus-bin python3-dbusmock
   pulseaudio pulseaudio-utils pulseaudio-module-zeroconf pulseaudio-module-raop libasound2-plugins
-  snapclient snapserver libportaudio2 linuxptp ethtool
+  snapclient snapserver libportaudio2 linuxptp ethtool fonts-dejavu-core
   prometheus chromium curl procps
 )
 # Fuzzing: libFuzzer is C++.

@@ -66,13 +66,34 @@ pub fn longest_gap(samples: &[f32], threshold: f64) -> (usize, usize) {
     longest
 }
 
+/// Every stretch of at least `least` samples in which none is above `threshold` dBFS: (start, length) in samples.
+pub fn gaps(samples: &[f32], threshold: f64, least: usize) -> Vec<(usize, usize)> {
+    let limit = from_db(threshold) as f32;
+    let (mut found, mut start) = (Vec::new(), 0);
+    for (i, sample) in samples.iter().chain([&f32::INFINITY]).enumerate() {
+        if sample.abs() > limit {
+            if i - start >= least {
+                found.push((start, i - start));
+            }
+            start = i + 1;
+        }
+    }
+    found
+}
+
 /// Where a steady tone of `hertz` was cut or repeated: the largest change of its phase from one 20 ms window to the
 /// next, as seconds of time (start of the later window in samples, seconds). A receiver that keeps time by
 /// adding or dropping single samples moves it by some 23 us; a lost packet by milliseconds. Jumps by whole periods
 /// are not seen, so choose a tone whose period does not divide a packet's.
 pub fn largest_jump(samples: &[f32], rate: u32, hertz: f64) -> (usize, f64) {
+    let all = jumps(samples, rate, hertz, 0.0);
+    all.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0))
+}
+
+/// All such changes of more than `least` seconds, as [`largest_jump`] gives the largest.
+pub fn jumps(samples: &[f32], rate: u32, hertz: f64, least: f64) -> Vec<(usize, f64)> {
     let length = rate as usize / 50;
-    let mut largest = (0, 0.0);
+    let mut found = Vec::new();
     let mut before: Option<f64> = None;
     for (number, window) in samples.chunks_exact(length).enumerate() {
         let start = number * length;
@@ -86,13 +107,13 @@ pub fn largest_jump(samples: &[f32], rate: u32, hertz: f64) -> (usize, f64) {
         if let Some(before) = before {
             let turn = (phase - before).rem_euclid(TAU);
             let turn = turn.min(TAU - turn) / (TAU * hertz);
-            if turn > largest.1 {
-                largest = (start, turn);
+            if turn > least {
+                found.push((start, turn));
             }
         }
         before = Some(phase);
     }
-    largest
+    found
 }
 
 /// How two channels lie to each other.
@@ -144,16 +165,43 @@ pub fn chirp_offsets(a: &[f32], b: &[f32], rate: u32) -> Vec<Offset> {
 
 /// The same up to `most` seconds to both sides: less is quicker to find.
 pub fn chirp_offsets_within(a: &[f32], b: &[f32], rate: u32, most: f64) -> Vec<Offset> {
+    chirp_offsets_at(&chirp_starts(a, rate), a, b, rate, most).into_iter().map(|(_, offset)| offset).collect()
+}
+
+/// Where the chirps of a channel begin, about, in samples; each second has one at most.
+pub fn chirp_starts(samples: &[f32], rate: u32) -> Vec<usize> {
+    let peak = samples.iter().fold(0.0_f32, |peak, s| peak.max(s.abs()));
+    let (mut starts, mut from) = (Vec::new(), 0);
+    // Chirps stand out of their pilot by ten times.
+    while let Some(found) =
+        samples.get(from..).and_then(|rest| rest.iter().position(|s| s.abs() > peak * 0.4))
+    {
+        if peak < 1e-3 {
+            break;
+        }
+        let start = (from + found).saturating_sub(rate as usize / 200);
+        starts.push(start);
+        from = start + rate as usize / 2;
+    }
+    starts
+}
+
+/// The offsets of `b` against `a` at the chirps of `a` which begin at `starts`: (start, offset).
+pub fn chirp_offsets_at(
+    starts: &[usize],
+    a: &[f32],
+    b: &[f32],
+    rate: u32,
+    most: f64,
+) -> Vec<(usize, Offset)> {
     let margin = rate as usize / 20;
     let mut offsets = Vec::new();
-    let mut from = 0;
-    while let Some(chirp) = next_chirp(a, from, rate) {
+    for chirp in starts {
         let window = chirp.saturating_sub(margin)..chirp + 2 * margin;
         if window.end > a.len().min(b.len()) {
             break;
         }
-        offsets.extend(offset(&a[window.clone()], &b[window], rate, most));
-        from = chirp + rate as usize / 2;
+        offsets.extend(offset(&a[window.clone()], &b[window], rate, most).map(|offset| (*chirp, offset)));
     }
     offsets
 }
@@ -164,17 +212,6 @@ pub fn quantile(values: impl IntoIterator<Item = f64>, part: f64) -> f64 {
     sizes.sort_by(f64::total_cmp);
     let index = (part * sizes.len().saturating_sub(1) as f64).round() as usize;
     sizes.get(index).copied().unwrap_or(f64::NAN)
-}
-
-/// Where the next chirp begins, about: chirps stand out of their pilot by ten times.
-fn next_chirp(samples: &[f32], from: usize, rate: u32) -> Option<usize> {
-    let rest = samples.get(from..)?;
-    let peak = samples.iter().fold(0.0_f32, |peak, s| peak.max(s.abs()));
-    if peak < 1e-3 {
-        return None;
-    }
-    let found = from + rest.iter().position(|s| s.abs() > peak * 0.4)?;
-    Some(found.saturating_sub(rate as usize / 200))
 }
 
 /// Amplitude and phase (as of a sine that begins with the samples) of a tone: Goertzel's sum with a Hann window.

@@ -57,10 +57,15 @@ pub fn write_wav(path: &Path, rate: u32, channels: &[&[f32]]) -> io::Result<()> 
 
 /// One sound on both channels as S16LE, for programs that read raw samples.
 pub fn stereo(sound: &[f32]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(sound.len() * 4);
-    for sample in sound {
-        let sample = ((sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16).to_le_bytes();
-        bytes.extend_from_slice(&[sample[0], sample[1], sample[0], sample[1]]);
+    interleaved(sound, sound)
+}
+
+/// Two channels as S16LE, for programs that read raw samples.
+pub fn interleaved(left: &[f32], right: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(left.len() * 4);
+    for sample in left.iter().zip(right).flat_map(|(left, right)| [left, right]) {
+        let sample = (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16;
+        bytes.extend_from_slice(&sample.to_le_bytes());
     }
     bytes
 }

@@ -1,0 +1,39 @@
+//! What the rows of `antiphon_endpoint::calibration::TABLE` should be, from a mixed group as it plays with the rows that
+//! are there.
+//!
+//! What "heard on time" means is PulseAudio's report of its delay, as snapclient reads it: snapclient's row is 0, the
+//! others are how much later than it they are.
+
+use antiphon_endpoint::calibration::TABLE;
+
+use crate::phase::Phase;
+use crate::teams::{Make, Sender};
+
+/// Prints a row for each kind that played together with a snapclient.
+pub fn print(phase: &Phase) {
+    for team in phase.teams.iter().filter(|team| team.sender == Sender::Antiphon) {
+        let reference = team.members.iter().find(|member| member.make == Make::Snapcast);
+        let Some(reference) = reference else { continue };
+        for member in team.members.iter().filter(|member| member.make != Make::Snapcast) {
+            let later = team.pairs.iter().find_map(|pair| {
+                let (a, b) = (&pair.names.0, &pair.names.1);
+                match (a == &reference.name, b == &reference.name) {
+                    (true, _) if b == &member.name => Some(pair.mean()),
+                    (_, true) if a == &member.name => Some(-pair.mean()),
+                    _ => None,
+                }
+            });
+            let kind = member.make.kind();
+            // The make in the lab is the only one of its kind that has a row.
+            let row = TABLE.iter().find(|row| row.kind == kind).map_or(0, |row| row.latency_micros);
+            match later {
+                Some(later) if later.is_finite() => println!(
+                    "sync: calibration of {kind}: has {row} us, heard {later:+.0} us later than the snapclient: \
+                     should be {:.0} us",
+                    row as f64 + later
+                ),
+                _ => println!("sync: calibration of {kind}: not heard within reach of the snapclient"),
+            }
+        }
+    }
+}
