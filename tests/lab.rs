@@ -230,7 +230,7 @@ fn lab_pulseaudio_sends_to_receivers_and_is_one() {
     // Each output is announced, and plays what comes over the network.
     let seen =
         || lab.browse("rival", "_pulse-sink._tcp").ok().filter(|all| all.iter().any(|l| l.contains("out4")));
-    let seen = wait_for(Duration::from_secs(15), seen).expect("announced");
+    let seen = wait_for(Duration::from_secs(30), seen).expect("announced");
     assert!(seen.iter().any(|line| line.contains(";4713;")), "{seen:?}");
     let sound = sine(RATE, 10.0, 440.0, 0.5);
     let file = lab.folder().join("direct.wav");
