@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use antiphon_airplay::{AirplayKind, AirplayOptions};
+use antiphon_domain::SpeakerId;
 use antiphon_endpoint::Kind;
 use antiphon_host::{LocalKind, VirtualKind};
 use prometheus::Registry;
 
-use crate::config::Config;
+use crate::config::{Config, Encryption};
 
 /// Every kind this hub speaks.
 pub(crate) fn all(
@@ -15,13 +16,24 @@ pub(crate) fn all(
     runtime: &tokio::runtime::Handle,
     registry: &Registry,
 ) -> Result<Vec<Arc<dyn Kind>>, prometheus::Error> {
-    let mut airplay = AirplayOptions::default();
-    if let Some(lead) = config.airplay.lead() {
-        airplay = airplay.with_lead(antiphon_domain::Lead(lead));
-    }
     Ok(vec![
-        Arc::new(AirplayKind::new(runtime.clone(), airplay, registry)?),
+        Arc::new(AirplayKind::new(runtime.clone(), airplay(config), registry)?),
         Arc::new(VirtualKind::new()),
         Arc::new(LocalKind::new()),
     ])
+}
+
+fn airplay(config: &Config) -> AirplayOptions {
+    let mut options = AirplayOptions::default();
+    if let Some(lead) = config.airplay.lead() {
+        options = options.with_lead(antiphon_domain::Lead(lead));
+    }
+    options.encrypt_always = config.airplay.encryption == Encryption::Always;
+    options.interfaces = config.discovery.interfaces.clone();
+    for speaker in &config.speakers {
+        if let Some(password) = &speaker.password {
+            options.passwords.insert(SpeakerId::new(speaker.id.clone()), password.clone());
+        }
+    }
+    options
 }

@@ -14,7 +14,7 @@ use antiphon_endpoint::Kind;
 use antiphon_link::AvsSettings;
 use serde::Deserialize;
 
-pub use tables::{Airplay, Bluetooth, Discovery, Group, Http, Input, Login, Scope, Speaker, Voice};
+pub use tables::{Airplay, Bluetooth, Discovery, Encryption, Group, Http, Input, Login, Scope, Speaker, Voice};
 
 /// Everything the file can say. Every part has defaults; an empty file is a hub without Amazon that finds speakers.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -110,6 +110,19 @@ pub struct Input {
 pub struct Airplay {
     /// How early packets are sent, in milliseconds; absent: the kind's own default.
     pub lead_ms: Option<u64>,
+    /// Which speakers are sent encrypted sound.
+    pub encryption: Encryption,
+}
+
+/// Which AirPlay speakers are sent encrypted sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encryption {
+    /// Those that take nothing else.
+    #[default]
+    Asked,
+    /// All that can.
+    Always,
 }
 
 impl Airplay {
@@ -131,6 +144,8 @@ pub struct Speaker {
     pub zone: Option<String>,
     /// `virtual:`, `virtual:FILE.wav`, `airplay://HOST:PORT` or `local:`; absent for a discovered speaker.
     pub endpoint: Option<String>,
+    /// Its password, where it asks for one (AirPlay).
+    pub password: Option<Secret>,
     /// The serial number AVS knows it by; absent: made from the id.
     pub serial_number: Option<String>,
     /// Its microphone in GStreamer's words, e.g. `alsasrc device=hw:1`; absent: it has none.

@@ -20,6 +20,9 @@ pub struct Metrics {
     flushes: IntCounterVec,
     garbage: IntCounterVec,
     lost: IntCounterVec,
+    told: IntCounterVec,
+    commands: IntCounterVec,
+    commands_refused: IntCounter,
 }
 
 /// The counters of one session, resolved once.
@@ -49,6 +52,10 @@ pub struct SessionMetrics {
     pub garbage: IntCounter,
     /// Sessions that ended otherwise than by us.
     pub lost: IntCounter,
+    /// Words, pictures and progress that the receiver took.
+    pub told: IntCounter,
+    /// Commands of the receiver's remote control.
+    pub commands: IntCounter,
 }
 
 impl Metrics {
@@ -85,7 +92,17 @@ impl Metrics {
             flushes: by_speaker("flushes_total", "FLUSH requests sent.")?,
             garbage: by_speaker("garbage_total", "Datagrams from receivers that were not understood.")?,
             lost: by_speaker("sessions_lost_total", "Sessions that ended otherwise than by us.")?,
+            told: by_speaker(
+                "shown_total",
+                "Words, pictures and progress told to receivers that show them.",
+            )?,
+            commands: by_speaker("remote_commands_total", "Commands that came from receivers.")?,
+            commands_refused: IntCounter::new(
+                "antiphon_airplay_remote_refused_total",
+                "Requests at the remote control's port that were of no session of ours, or no requests.",
+            )?,
         };
+        registry.register(Box::new(metrics.commands_refused.clone()))?;
         registry.register(Box::new(metrics.sessions.clone()))?;
         registry.register(Box::new(metrics.cache_hits.clone()))?;
         registry.register(Box::new(metrics.cache_misses.clone()))?;
@@ -108,7 +125,14 @@ impl Metrics {
             flushes: of(&self.flushes),
             garbage: of(&self.garbage),
             lost: of(&self.lost),
+            told: of(&self.told),
+            commands: of(&self.commands),
         }
+    }
+
+    /// What came to the remote control's port and was refused.
+    pub fn commands_refused(&self) -> &IntCounter {
+        &self.commands_refused
     }
 
     /// Open sessions.

@@ -25,6 +25,9 @@ fn a_status_is_a_reason() {
     assert_eq!(outcome(&[("OPTIONS", Trick::Status(401))]), LostReason::PasswordRequired);
     assert!(matches!(outcome(&[("ANNOUNCE", Trick::Status(415))]), LostReason::Format(_)));
     assert!(matches!(outcome(&[("ANNOUNCE", Trick::Status(406))]), LostReason::Format(_)));
+    // One that sleeps or cannot just now, and one that takes only whom it was paired with.
+    assert!(matches!(outcome(&[("ANNOUNCE", Trick::Status(503))]), LostReason::Unavailable(_)));
+    assert!(matches!(outcome(&[("OPTIONS", Trick::Status(470))]), LostReason::Unpaired(_)));
     let failed = outcome(&[("RECORD", Trick::Status(500))]);
     assert_eq!(failed, LostReason::Protocol("RECORD was answered 500".to_owned()));
 }
@@ -124,7 +127,7 @@ fn what_the_record_says_is_believed_without_connecting() {
     let locked = hub.kind.recognise(&record("pw", "true")).unwrap();
     assert_eq!((locked.id.clone(), locked.name.as_str()), (SpeakerId::new("33FA00A66F2E"), "Kitchen"));
     assert_eq!(hub.open(&locked).lost(), LostReason::PasswordRequired);
-    let encrypted = hub.kind.recognise(&record("et", "1,4")).unwrap();
+    let encrypted = hub.kind.recognise(&record("et", "3,4")).unwrap();
     assert!(matches!(hub.open(&encrypted).lost(), LostReason::Format(_)));
     hub.open(&hub.kind.recognise(&record("et", "0,1")).unwrap()).ready();
     let other = ServiceRecord { service: "_airplay._tcp.local.".to_owned(), ..record("et", "0") };

@@ -106,6 +106,7 @@ fn blocks_are_heard_when_they_are_due() {
 fn the_time_is_told() {
     let hub = Hub::new(|_| {});
     let fake = Fake::new(&[]);
+    let begin = hub.clock.now();
     let opened = hub.open(&hub.descriptor(fake.address));
     opened.ready();
     let before = hub.clock.now();
@@ -123,6 +124,15 @@ fn the_time_is_told() {
     };
     assert!(before.nanos() <= at(16) + 1 && at(16) <= at(24) && at(24) <= after.nanos());
     hub.reaches("antiphon_airplay_garbage_total", 1.0);
+    // Its requests carry its time (it stands still here), so its clock is known to half a round trip.
+    let EndpointEvent::Sync(report) = opened.events.recv_timeout(PATIENCE).unwrap() else {
+        panic!("no report")
+    };
+    let clock = report.clock.unwrap();
+    let theirs = 16_909_060_019_623_221i64;
+    let bound = clock.uncertainty.as_nanos() as i64;
+    assert!(clock.offset_nanos - bound <= theirs - begin.nanos(), "{clock:?}");
+    assert!(clock.offset_nanos + bound >= theirs - after.nanos(), "{clock:?}");
 }
 
 #[test]
@@ -144,7 +154,7 @@ fn missed_packets_are_sent_again() {
     let again = fake.control([0x80, 0xd6]);
     assert_eq!((&again[2..4], &again[4..]), (&missed[2..4], &missed[..]));
     fake.control([0x80, 0xd6]);
-    assert_eq!(opened.events.recv_timeout(PATIENCE), Ok(EndpointEvent::Resent { packets: 2 }));
+    assert_eq!(opened.next(), EndpointEvent::Resent { packets: 2 });
     hub.reaches("antiphon_airplay_packets_gone_total", 1.0);
     assert_eq!(hub.metric("antiphon_airplay_packets_resent_total"), 2.0);
 }
@@ -213,7 +223,7 @@ fn a_hole_is_kept_and_what_is_late_is_dropped() {
     opened.endpoint.play(&block(anchor, 0));
     opened.endpoint.play(&block(anchor + Duration::from_nanos(100_000_007), 1));
     opened.endpoint.play(&block(anchor, 3));
-    assert_eq!(opened.events.recv_timeout(PATIENCE), Ok(EndpointEvent::Underrun { blocks: 1 }));
+    assert_eq!(opened.next(), EndpointEvent::Underrun { blocks: 1 });
     let sync = fake.control(FIRST_SYNC);
     let (before, _) = first_sound(&fake);
     assert_near(heard(&sync, number(&before, 4)), anchor);

@@ -7,14 +7,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use antiphon_endpoint::{Clock, EndpointEvent, EventSink};
+use antiphon_endpoint::{Clock, ClockReading, EndpointEvent, EventSink};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
 use crate::driver::ring::Ring;
 use crate::driver::stamped::Stamped;
 use crate::metrics::SessionMetrics;
-use crate::wire::rtp::{resend_request, timing_answer};
+use crate::wire::rtp::{asked_at, resend_request, timing_answer};
 
 /// Packets sent again for one request at most: a receiver that lost more is better served by going on.
 const RESENT_AT_ONCE: u16 = 256;
@@ -37,6 +37,31 @@ pub struct Answers {
     pub metrics: SessionMetrics,
     /// Becomes true with the first timing answer: from then on the receiver knows our time.
     pub timed: watch::Sender<bool>,
+    /// Told when requests left by the receiver's clock.
+    pub readings: Readings,
+}
+
+/// The receiver's clock, as far as its time requests tell: each says when it left and we know when it came, so its clock
+/// minus ours is known but for the way there, which is longer than 0 and shorter than any round trip.
+#[derive(Clone, Debug, Default)]
+pub struct Readings(Arc<Mutex<Option<i64>>>);
+
+impl Readings {
+    /// A request that left at `theirs` came at `ours`.
+    fn tell(&self, theirs: i64, ours: i64) {
+        // Of several since the last report the one with the shortest way says the most: that with the largest difference.
+        let ahead = theirs.saturating_sub(ours);
+        let mut best = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *best = Some(best.map_or(ahead, |before| before.max(ahead)));
+    }
+
+    /// What was learnt since this was last asked, with what is known of the way there; `None` when nothing was.
+    pub fn take(&self, round_trip: Option<Duration>) -> Option<ClockReading> {
+        let ahead = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let half = round_trip? / 2;
+        let offset_nanos = ahead.saturating_add(i64::try_from(half.as_nanos()).ok()?);
+        Some(ClockReading { offset_nanos, uncertainty: half, drift_ppm: None })
+    }
 }
 
 impl Answers {
@@ -55,6 +80,9 @@ impl Answers {
                         let answer = timing_answer(&request[..length], woken - age, self.clock.now());
                         match answer {
                             Some(answer) => {
+                                if let Some(theirs) = asked_at(&request[..length]) {
+                                    self.readings.tell(theirs, (woken - age).nanos());
+                                }
                                 // Lost like any datagram when it cannot be sent; the receiver asks again.
                                 let _ = self.timing.send_to(&answer, from).await;
                                 self.metrics.timings.inc();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use antiphon_audio::Block;
 use antiphon_domain::{HubTime, Level};
-use antiphon_endpoint::{Caps, Clock, Control, Endpoint, EventSink};
+use antiphon_endpoint::{Caps, Clock, Control, Endpoint, EventSink, NowPlaying};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
@@ -32,6 +32,7 @@ pub struct AirplayEndpoint {
     caps: Caps,
     items: mpsc::Sender<Item>,
     level: watch::Sender<Option<Level>>,
+    now: watch::Sender<Option<Arc<NowPlaying>>>,
     /// A flush that found the queue full; it goes in front of whatever comes next.
     owed: Option<HubTime>,
     metrics: SessionMetrics,
@@ -47,9 +48,10 @@ pub fn open(
     (metrics, session_metrics): (Metrics, SessionMetrics),
     pump: &Pump,
 ) -> AirplayEndpoint {
-    let caps = Caps { lead: options.bounded_lead(), own_volume: true };
+    let caps = Caps { lead: target.lead, own_volume: true };
     let (items, to_pump) = mpsc::channel(QUEUE);
     let (level, levels) = watch::channel(None);
+    let (now, nows) = watch::channel(None);
     let session = Session {
         options,
         target,
@@ -59,9 +61,10 @@ pub fn open(
         open: session::Open::new(metrics.sessions().clone()),
         pump: pump.lanes(),
         levels,
+        nows,
     };
     runtime.spawn(session.run(to_pump));
-    AirplayEndpoint { caps, items, level, owed: None, metrics: session_metrics }
+    AirplayEndpoint { caps, items, level, now, owed: None, metrics: session_metrics }
 }
 
 impl AirplayEndpoint {
@@ -96,6 +99,9 @@ impl Endpoint for AirplayEndpoint {
         match control {
             Control::Level(level) => {
                 self.level.send_replace(Some(level));
+            }
+            Control::Now(now) => {
+                self.now.send_replace(Some(now));
             }
             _ => {}
         }

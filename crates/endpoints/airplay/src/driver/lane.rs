@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,10 +15,12 @@ use antiphon_domain::{Frames, HubTime, Lead, SampleRate};
 use antiphon_endpoint::{Clock, EndpointEvent, EventSink};
 use tokio::sync::{mpsc, watch};
 
+use crate::driver::carrier::Carrier;
 use crate::driver::endpoint::Item;
 use crate::driver::ring::Ring;
 use crate::encode::Encoder;
 use crate::metrics::SessionMetrics;
+use crate::wire::crypt::SessionKey;
 use crate::wire::rtp::{AUDIO_HEADER, Sync, audio_header, sync};
 use crate::wire::timeline::{Place, Timeline};
 
@@ -38,13 +39,6 @@ const SYNC_EARLY: Duration = Duration::from_millis(200);
 
 /// How many are sent at that pace.
 const EARLY_SYNCS: u32 = 8;
-
-/// Silent blocks sent before the first of a stretch: 200 ms. shairport-sync 3.3.8 swallows the first 70 ms it is given
-/// while it starts its output; so it is given silence to swallow.
-const RUN_UP: u64 = 25;
-
-/// What of the lead the run-up must leave.
-const RUN_UP_LEAVES: Duration = Duration::from_millis(400);
 
 /// Between two reports of blocks that came too late.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -75,12 +69,16 @@ pub enum Tick {
 pub struct Wires {
     /// From the endpoint.
     pub items: mpsc::Receiver<Item>,
-    /// Connected to the receiver's audio port, not blocking.
-    pub audio: UdpSocket,
-    /// Sends from our control port, not blocking.
-    pub control: UdpSocket,
-    /// The receiver's control port.
-    pub control_to: SocketAddr,
+    /// To the receiver.
+    pub carrier: Carrier,
+    /// What it is encrypted by, if it is.
+    pub key: Option<SessionKey>,
+    /// How much silence goes before the first sound of a stretch.
+    pub run_up: Duration,
+    /// What of the lead the run-up must leave.
+    pub smallest_lead: Duration,
+    /// Which frame is heard when, told anew whenever that changes.
+    pub timeline: watch::Sender<Timeline>,
     /// Shared with the answers.
     pub ring: Arc<Mutex<Ring>>,
     /// FLUSH requests for the conversation.
@@ -110,7 +108,8 @@ pub struct Lane {
     next_sync: HubTime,
     late: u32,
     next_report: HubTime,
-    packet: Vec<u8>,
+    /// The stream to the receiver has ended.
+    broken: bool,
 }
 
 impl Lane {
@@ -130,14 +129,14 @@ impl Lane {
             next_sync: HubTime::EPOCH,
             late: 0,
             next_report: HubTime::EPOCH,
-            packet: Vec::with_capacity(1500),
+            broken: false,
         }
     }
 
     /// Sends what is to be sent now.
     pub fn tick(&mut self, encoder: &mut Encoder) -> Tick {
         let now = self.wires.clock.now();
-        if !self.take_in(now) || self.wires.flushed.has_changed().is_err() {
+        if !self.take_in(now) || self.broken || self.wires.flushed.has_changed().is_err() {
             return Tick::Over;
         }
         self.report(now);
@@ -151,6 +150,10 @@ impl Lane {
         }
         for _ in 0..AT_ONCE {
             let Some(block) = self.queue.pop_front() else { break };
+            if self.wires.carrier.holds_back().is_some_and(|early| block.due > now + early) {
+                self.queue.push_front(block);
+                break;
+            }
             if !self.send(block, now, encoder) {
                 break;
             }
@@ -182,6 +185,7 @@ impl Lane {
 
     fn ask_flush(&mut self) {
         self.timeline.restart();
+        self.wires.timeline.send_replace(self.timeline);
         self.flushes += 1;
         let wish =
             FlushWish { number: self.flushes, sequence: self.sequence, timestamp: self.timeline.next() };
@@ -205,13 +209,17 @@ impl Lane {
             self.ask_flush();
             return false;
         }
-        let Some(payload) = encoder.packet(&block) else {
+        let Some(mut payload) = encoder.packet(&block) else {
             self.wires.metrics.refused.inc();
             return true;
         };
+        if let Some(key) = &self.wires.key {
+            payload = key.encrypt(&payload).into();
+        }
         let timestamp = match self.timeline.place(block.due, BLOCK_FRAMES as u32) {
             Some(Place::Begins(timestamp) | Place::Follows(timestamp)) => timestamp,
             Some(Place::Jumps(timestamp)) => {
+                self.wires.timeline.send_replace(self.timeline);
                 self.sync(now, false);
                 timestamp
             }
@@ -231,10 +239,11 @@ impl Lane {
     /// Tells the receiver when the stretch that begins with `block`, or rather with a run-up to it, begins.
     fn begin(&mut self, block: Block, now: HubTime, encoder: &Encoder) {
         let length = Frames(BLOCK_FRAMES as u64).duration(SampleRate::HUB);
-        let room = block.due.since(now).saturating_sub(RUN_UP_LEAVES);
-        let blocks = RUN_UP.min((room.as_nanos() / length.as_nanos()) as u64);
+        let room = block.due.since(now).saturating_sub(self.wires.smallest_lead);
+        let blocks = (room.min(self.wires.run_up).as_nanos() / length.as_nanos()) as u64;
         let due = block.due - Frames(blocks * BLOCK_FRAMES as u64).duration(SampleRate::HUB);
         self.timeline.begin(due);
+        self.wires.timeline.send_replace(self.timeline);
         self.queue.push_front(block);
         for nth in (0..blocks).rev() {
             let due = due + Frames(nth * BLOCK_FRAMES as u64).duration(SampleRate::HUB);
@@ -246,16 +255,17 @@ impl Lane {
     }
 
     fn transmit(&mut self, header: &[u8; AUDIO_HEADER], payload: &[u8]) {
-        self.packet.clear();
-        self.packet.extend_from_slice(header);
-        self.packet.extend_from_slice(payload);
-        match self.wires.audio.send(&self.packet) {
+        match self.wires.carrier.audio(header, payload) {
             Ok(length) => {
                 self.wires.metrics.packets.inc();
                 self.wires.metrics.bytes.inc_by(length as u64);
             }
-            // Full, or the receiver's port is closed: it may ask for the packet again.
-            Err(_) => self.wires.metrics.unsent.inc(),
+            // Full, or the receiver's port is closed: it may ask for the packet again. A stream that ended does not come back.
+            Err(error) => {
+                self.wires.metrics.unsent.inc();
+                let full = error.kind() == io::ErrorKind::WouldBlock;
+                self.broken = !full && self.wires.carrier.holds_back().is_some();
+            }
         }
     }
 
@@ -263,8 +273,7 @@ impl Lane {
         let Some((at, heard)) = self.timeline.heard(now) else { return };
         let packet = sync(Sync { first, at, heard, sent: heard.wrapping_add(self.latency) });
         // One that is lost is made good by the next.
-        let sent: io::Result<usize> = self.wires.control.send_to(&packet, self.wires.control_to);
-        if sent.is_ok() {
+        if self.wires.carrier.sync(&packet) {
             self.wires.metrics.syncs.inc();
         }
         self.syncs = self.syncs.saturating_add(1);

@@ -1,16 +1,19 @@
-//! One RTSP connection: requests in order, each answered within a time, and every failure as the reason it means.
+//! One RTSP connection: requests in order, each answered within a time, and every failure as the reason it means. Where
+//! the receiver asks for a password, each request is proven by it.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use antiphon_domain::Secret;
 use antiphon_endpoint::LostReason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::driver::Target;
+use crate::wire::digest::Challenge;
 use crate::wire::rtsp::{Request, Response, ResponseParser};
 
 /// How long the next address waits for the one before it.
@@ -22,15 +25,38 @@ const ADDRESSES: usize = 6;
 /// How we call ourselves. No `AirPlay/NNN` in it: shairport-sync would take us for a certain sender of Apple's.
 const USER_AGENT: &str = concat!("Antiphon/", env!("CARGO_PKG_VERSION"));
 
+/// Who we are to a receiver.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The hub, in 16 digits: the instance of the client, and of its remote control.
+    pub hub: String,
+    /// The number by which the remote control knows the session, where there is one.
+    pub remote: Option<u32>,
+}
+
+/// What proves that we may.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    /// The password, where one is configured.
+    pub password: Option<Secret>,
+    /// The receiver compares digests in capitals.
+    pub capitals: bool,
+}
+
 /// A connection.
 pub struct Rtsp {
     stream: TcpStream,
     parser: ResponseParser,
     uri: String,
-    instance: String,
+    identity: Identity,
+    remote: Option<String>,
     session: Option<String>,
     cseq: u32,
     patience: Duration,
+    pass: Pass,
+    challenge: Option<Challenge>,
+    /// The shortest time in which a request was answered.
+    round_trip: Option<Duration>,
 }
 
 /// Connects to the first address that takes us within `patience`.
@@ -75,16 +101,37 @@ async fn race(target: &Target) -> io::Result<TcpStream> {
 }
 
 impl Rtsp {
-    /// A conversation over `stream` about session number `number`, told by the client instance `instance`.
-    pub fn new(stream: TcpStream, number: u32, instance: u64, patience: Duration) -> io::Result<Self> {
+    /// A conversation over `stream` about session number `number`.
+    pub fn new(
+        stream: TcpStream,
+        number: u32,
+        identity: Identity,
+        pass: Pass,
+        patience: Duration,
+    ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let uri = match stream.local_addr()?.ip() {
             std::net::IpAddr::V4(ip) => format!("rtsp://{ip}/{number}"),
             std::net::IpAddr::V6(ip) => format!("rtsp://[{ip}]/{number}"),
         };
-        let parser = ResponseParser::default();
-        let instance = format!("{instance:016X}");
-        Ok(Self { stream, parser, uri, instance, session: None, cseq: 0, patience })
+        Ok(Self {
+            stream,
+            parser: ResponseParser::default(),
+            uri,
+            remote: identity.remote.map(|number| number.to_string()),
+            identity,
+            session: None,
+            cseq: 0,
+            patience,
+            pass,
+            challenge: None,
+            round_trip: None,
+        })
+    }
+
+    /// The shortest time in which a request was answered so far: nothing on the way there or back takes longer.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
     }
 
     /// The connection itself, when the conversation is over.
@@ -102,22 +149,62 @@ impl Rtsp {
         &mut self,
         method: &str,
         headers: &[(&str, &str)],
-        body: Option<(&str, &str)>,
+        body: Option<(&str, &[u8])>,
     ) -> Result<Response, LostReason> {
-        let patience = self.patience;
-        let response = match timeout(patience, self.exchange(method, headers, body)).await {
-            Ok(response) => response?,
-            Err(_) => {
-                let seconds = patience.as_secs_f32();
-                return Err(LostReason::Disconnected(format!("no answer to {method} in {seconds} s")));
-            }
-        };
+        let response = self.request(method, headers, body, self.patience).await?;
         match response.status {
             200..=299 => Ok(response),
             401 | 403 => Err(LostReason::PasswordRequired),
             453 => Err(LostReason::Busy),
             406 | 415 => Err(LostReason::Format(format!("{method} was answered {}", response.status))),
+            // Apple's for receivers that take only who was paired with them; recalled.
+            470 => Err(LostReason::Unpaired("it wants to be paired, which AirPlay 1 cannot".to_owned())),
+            503 => Err(LostReason::Unavailable(format!("{method} was answered 503"))),
             status => Err(LostReason::Protocol(format!("{method} was answered {status}"))),
+        }
+    }
+
+    /// Asks, and takes any answer. One that asks for a password gets it, once for each challenge.
+    pub async fn request(
+        &mut self,
+        method: &str,
+        headers: &[(&str, &str)],
+        body: Option<(&str, &[u8])>,
+        patience: Duration,
+    ) -> Result<Response, LostReason> {
+        let response = self.timed(method, headers, body, patience).await?;
+        if response.status != 401 || self.pass.password.is_none() {
+            return Ok(response);
+        }
+        let Some(challenge) = response.header("WWW-Authenticate").and_then(Challenge::parse) else {
+            return Ok(response);
+        };
+        if self.challenge.as_ref() == Some(&challenge) {
+            // It has seen the answer to this very one.
+            return Ok(response);
+        }
+        self.challenge = Some(challenge);
+        self.timed(method, headers, body, patience).await
+    }
+
+    async fn timed(
+        &mut self,
+        method: &str,
+        headers: &[(&str, &str)],
+        body: Option<(&str, &[u8])>,
+        patience: Duration,
+    ) -> Result<Response, LostReason> {
+        let begun = Instant::now();
+        match timeout(patience, self.exchange(method, headers, body)).await {
+            Ok(response) => {
+                let took = begun.elapsed();
+                self.round_trip = Some(self.round_trip.map_or(took, |least| least.min(took)));
+                response
+            }
+            Err(_) => {
+                let seconds = patience.as_secs_f32();
+                Err(LostReason::Disconnected(format!("no answer to {method} in {seconds} s")))
+            }
         }
     }
 
@@ -125,16 +212,28 @@ impl Rtsp {
         &mut self,
         method: &str,
         headers: &[(&str, &str)],
-        body: Option<(&str, &str)>,
+        body: Option<(&str, &[u8])>,
     ) -> Result<Response, LostReason> {
         self.cseq += 1;
-        let session = self.session.clone();
-        let mut all = vec![("User-Agent", USER_AGENT), ("Client-Instance", self.instance.as_str())];
-        if let Some(session) = &session {
+        let uri = if method == "OPTIONS" { "*" } else { self.uri.as_str() };
+        let hub = self.identity.hub.as_str();
+        let mut all = vec![("User-Agent", USER_AGENT), ("Client-Instance", hub)];
+        if let Some(remote) = &self.remote {
+            all.extend([("DACP-ID", hub), ("Active-Remote", remote.as_str())]);
+        }
+        if let Some(session) = &self.session {
             all.push(("Session", session));
         }
+        let proof = match (&self.challenge, &self.pass.password) {
+            (Some(challenge), Some(password)) => {
+                Some(challenge.answer(password, method, uri, self.pass.capitals))
+            }
+            _ => None,
+        };
+        if let Some(proof) = &proof {
+            all.push(("Authorization", proof));
+        }
         all.extend_from_slice(headers);
-        let uri = if method == "OPTIONS" { "*" } else { self.uri.as_str() };
         let request = Request { method, uri, cseq: self.cseq, headers: &all, body };
         let bytes = request.bytes();
         self.stream.write_all(&bytes).await.map_err(disconnected)?;

@@ -1,41 +1,36 @@
 //! The conversation of one session, from connecting to the farewell.
 //!
-//! One attempt: OPTIONS, ANNOUNCE, SETUP, RECORD, then volume, FLUSH and a keep-alive as they are due. It ends when the
+//! One attempt: OPTIONS, ANNOUNCE, SETUP, RECORD (`opening`), then volume, FLUSH, what plays and a keep-alive as they are due. It ends when the
 //! endpoint is dropped (TEARDOWN) or the receiver fails (one [`EndpointEvent::Lost`]); the lane and the answers end
 //! with it. Each step has a time limit, so it always ends.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_domain::Level;
-use antiphon_endpoint::{Clock, EndpointEvent, EventSink, LostReason};
+use antiphon_endpoint::{Clock, EndpointEvent, EventSink, LostReason, NowPlaying, SyncReport};
 use prometheus::IntGauge;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use crate::driver::Target;
-use crate::driver::answers::Answers;
+use crate::driver::answers::Readings;
+use crate::driver::display::Display;
 use crate::driver::endpoint::Item;
-use crate::driver::lane::{FlushWish, Lane, Wires};
-use crate::driver::ring::Ring;
-use crate::driver::rtsp::{self, Rtsp};
-use crate::driver::stamped::Stamped;
+use crate::driver::lane::{FlushWish, Lane};
+use crate::driver::rtsp::Rtsp;
+use crate::driver::{Number, Target, opening};
 use crate::metrics::SessionMetrics;
 use crate::options::AirplayOptions;
-use crate::wire::{sdp, transport, volume};
+use crate::wire::timeline::Timeline;
+use crate::wire::{transport, volume};
+
+/// Between two reports of how well the receiver keeps time.
+const REPORTS: Duration = Duration::from_secs(1);
 
 /// How long the receiver may take over TEARDOWN before the connection is simply closed.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// How long Ready waits for the receiver's first time request. Receivers ask at once after SETUP; one that does not
-/// is played to all the same.
-const FIRST_TIMING: Duration = Duration::from_millis(400);
-
-/// How often, and how soon, a receiver that lets our former session go is asked again.
-const LETTING_GO: (u32, Duration) = (10, Duration::from_millis(200));
 
 /// Counts a session as open while it lives.
 pub struct Open(IntGauge);
@@ -65,17 +60,28 @@ pub struct Session {
     pub pump: mpsc::Sender<Lane>,
     /// The level wished last; closed when the endpoint is dropped.
     pub levels: watch::Receiver<Option<Level>>,
+    /// What plays, as told last.
+    pub nows: watch::Receiver<Option<Arc<NowPlaying>>>,
 }
 
 /// What the handshake leaves behind.
-struct Running {
-    rtsp: Rtsp,
-    flushes: watch::Receiver<FlushWish>,
-    flushed: watch::Sender<u64>,
+pub struct Running {
+    /// The conversation.
+    pub rtsp: Rtsp,
+    /// What the lane wants flushed.
+    pub flushes: watch::Receiver<FlushWish>,
+    /// What was flushed.
+    pub flushed: watch::Sender<u64>,
+    /// Which frame is heard when.
+    pub timelines: watch::Receiver<Timeline>,
+    /// What its time requests told of its clock.
+    pub readings: Readings,
     /// Whether the receiver took our farewell.
-    parted: bool,
+    pub parted: bool,
+    /// By which its remote control means this session.
+    pub _number: Option<Number>,
     /// Holds the task that answers; dropped, it is aborted.
-    _answers: JoinSet<()>,
+    pub _answers: JoinSet<()>,
 }
 
 impl Session {
@@ -84,7 +90,7 @@ impl Session {
         let mut dropped = self.levels.clone();
         let speaker = self.target.speaker.clone();
         let begun = tokio::select! {
-            begun = self.begin(items) => begun,
+            begun = opening::begin(&mut self, items) => begun,
             () = closed(&mut dropped) => {
                 // Closing the connection frees the receiver as well.
                 debug!(%speaker, "airplay session given up while connecting");
@@ -114,91 +120,25 @@ impl Session {
         drop(self.open);
     }
 
-    async fn begin(&mut self, items: mpsc::Receiver<Item>) -> Result<Running, LostReason> {
-        if let Some(refusal) = &self.target.refusal {
-            return Err(refusal.clone());
-        }
-        let number: u32 = rand::random();
-        let stream = rtsp::connect(&self.target, self.options.connect_timeout).await?;
-        let mut rtsp =
-            Rtsp::new(stream, number, rand::random(), self.options.answer_timeout).map_err(local)?;
-        let (us, peer) = rtsp.ends().map_err(local)?;
-        let forsaken = self.target.leftovers.reset(&self.target.speaker);
-        rtsp.ask("OPTIONS", &[], None).await?;
-        let description = sdp::announce(number, us.ip(), peer.ip());
-        announce(&mut rtsp, &description, forsaken).await?;
-
-        // Bound where the conversation runs, so that nothing listens on other interfaces.
-        let control = bind(us).map_err(local)?;
-        let timing = bind(us).map_err(local)?;
-        let audio = bind(us).map_err(local)?;
-        let control_out = control.try_clone().map_err(local)?;
-        let ports = (control.local_addr().map_err(local)?.port(), timing.local_addr().map_err(local)?.port());
-        let ring = Arc::new(Mutex::new(Ring::new()));
-        let (timed, mut first_timing) = watch::channel(false);
-        let answers = Answers {
-            peer: peer.ip(),
-            control: tokio::net::UdpSocket::from_std(control).map_err(local)?,
-            timing: Stamped::new(timing).map_err(local)?,
-            clock: Arc::clone(&self.clock),
-            ring: Arc::clone(&ring),
-            events: Arc::clone(&self.events),
-            metrics: self.metrics.clone(),
-            timed,
-        };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(answers.run());
-
-        let wish = transport::request(ports.0, ports.1);
-        let setup = rtsp.ask("SETUP", &[("Transport", &wish)], None).await?;
-        let theirs = setup
-            .header("Transport")
-            .and_then(transport::parse)
-            .ok_or_else(|| LostReason::Protocol("SETUP was answered without ports".to_owned()))?;
-        audio.connect(with_port(peer, theirs.audio)).map_err(local)?;
-        let (sequence, timestamp): (u16, u32) = (rand::random(), rand::random());
-        let info = transport::rtp_info(sequence, timestamp);
-        rtsp.ask("RECORD", &[("Range", "npt=0-"), ("RTP-Info", &info)], None).await?;
-        let level = *self.levels.borrow_and_update();
-        if let Some(level) = level {
-            set_volume(&mut rtsp, level).await?;
-        }
-        if timeout(FIRST_TIMING, first_timing.wait_for(|timed| *timed)).await.is_err() {
-            debug!(speaker = %self.target.speaker, "the receiver has not asked for the time yet");
-        }
-
-        let (to_flush, flushes) = watch::channel(FlushWish::default());
-        let (flushed, from_flush) = watch::channel(0);
-        let wires = Wires {
-            items,
-            audio,
-            control: control_out,
-            // A receiver that gave no control port is told on its audio port, which costs nothing.
-            control_to: with_port(peer, if theirs.control == 0 { theirs.audio } else { theirs.control }),
-            ring,
-            flushes: to_flush,
-            flushed: from_flush,
-            clock: Arc::clone(&self.clock),
-            events: Arc::clone(&self.events),
-            metrics: self.metrics.clone(),
-        };
-        let lane = Lane::new(wires, self.options.bounded_lead(), sequence, timestamp, rand::random());
-        if self.pump.send(lane).await.is_err() {
-            return Err(LostReason::Local("the audio pump has ended".to_owned()));
-        }
-        Ok(Running { rtsp, flushes, flushed, parted: false, _answers: tasks })
-    }
-
     /// Until the endpoint is dropped or the receiver fails.
     async fn converse(&mut self, running: &mut Running) -> Result<(), LostReason> {
-        let rtsp = &mut running.rtsp;
         let mut last = Instant::now();
+        let mut display = Display::new(self.target.takes, self.metrics.told.clone());
+        let every = self.target.quirks.progress_every;
+        let mut again = Instant::now();
+        let mut reports = interval_at(Instant::now() + REPORTS, REPORTS);
+        reports.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        self.nows.mark_changed();
         loop {
+            let rtsp = &mut running.rtsp;
             tokio::select! {
                 biased;
                 wish = running.flushes.changed() => {
                     if wish.is_err() {
-                        // The lane goes before us only when the endpoint has gone.
+                        // The lane goes before us when the endpoint has gone, or the stream to the receiver has ended.
+                        if self.levels.has_changed().is_ok() {
+                            return Err(LostReason::Disconnected("the stream of sound ended".to_owned()));
+                        }
                         break;
                     }
                     let wish = *running.flushes.borrow_and_update();
@@ -216,6 +156,19 @@ impl Session {
                         set_volume(rtsp, level).await?;
                     }
                 }
+                Ok(()) = self.nows.changed() => self.show(&mut display, running, false).await?,
+                Ok(()) = running.timelines.changed() => self.show(&mut display, running, false).await?,
+                _ = reports.tick() => {
+                    if let Some(clock) = running.readings.take(running.rtsp.round_trip()) {
+                        let report = SyncReport { clock: Some(clock), ..SyncReport::default() };
+                        (self.events)(EndpointEvent::Sync(report));
+                    }
+                    if every.is_some_and(|every| again.elapsed() >= every) {
+                        again = Instant::now();
+                        self.show(&mut display, running, true).await?;
+                    }
+                    continue;
+                }
                 reason = rtsp.ended() => return Err(reason),
                 () = sleep_until(last + self.options.keep_alive) => {
                     rtsp.ask("OPTIONS", &[], None).await?;
@@ -223,29 +176,32 @@ impl Session {
             }
             last = Instant::now();
         }
-        running.parted = matches!(timeout(FAREWELL, rtsp.ask("TEARDOWN", &[], None)).await, Ok(Ok(_)));
+        let farewell = timeout(FAREWELL, running.rtsp.ask("TEARDOWN", &[], None)).await;
+        running.parted = matches!(farewell, Ok(Ok(_)));
         if !running.parted {
             debug!(speaker = %self.target.speaker, "the receiver did not answer the farewell");
         }
         Ok(())
     }
-}
 
-/// Asks for the session. A receiver that was `forsaken` by a former one of ours needs a moment to let that go.
-async fn announce(rtsp: &mut Rtsp, description: &str, forsaken: bool) -> Result<(), LostReason> {
-    let (mut times, pause) = LETTING_GO;
-    loop {
-        match rtsp.ask("ANNOUNCE", &[], Some((sdp::CONTENT_TYPE, description))).await {
-            Err(LostReason::Busy) if forsaken && times > 0 => times -= 1,
-            answer => return answer.map(drop),
-        }
-        sleep(pause).await;
+    /// Tells the receiver what has changed of what plays.
+    async fn show(
+        &mut self,
+        display: &mut Display,
+        running: &mut Running,
+        again: bool,
+    ) -> Result<(), LostReason> {
+        let now = self.nows.borrow_and_update().clone();
+        let timeline = *running.timelines.borrow_and_update();
+        let Some(now) = now else { return Ok(()) };
+        display.show(&mut running.rtsp, &now, timeline, self.clock.now(), again).await
     }
 }
 
-async fn set_volume(rtsp: &mut Rtsp, level: Level) -> Result<(), LostReason> {
+/// Tells the receiver how loud to be.
+pub async fn set_volume(rtsp: &mut Rtsp, level: Level) -> Result<(), LostReason> {
     let body = volume::body(level);
-    rtsp.ask("SET_PARAMETER", &[], Some(("text/parameters", &body))).await?;
+    rtsp.ask("SET_PARAMETER", &[], Some(("text/parameters", body.as_bytes()))).await?;
     Ok(())
 }
 
@@ -253,17 +209,7 @@ async fn closed(levels: &mut watch::Receiver<Option<Level>>) {
     while levels.changed().await.is_ok() {}
 }
 
-fn bind(us: SocketAddr) -> std::io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(with_port(us, 0))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
-fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
-    address.set_port(port);
-    address
-}
-
-fn local(error: std::io::Error) -> LostReason {
+/// What failed on this machine.
+pub fn local(error: std::io::Error) -> LostReason {
     LostReason::Local(error.to_string())
 }

@@ -39,6 +39,13 @@ pub fn audio_header(first: bool, sequence: u16, timestamp: u32, source: u32) -> 
     [VERSION, kind, s0, s1, t0, t1, t2, t3, i0, i1, i2, i3]
 }
 
+/// What goes before an audio packet of `length` bytes in a stream (RFC 2326, 10.12): channel 0.
+pub fn framed(length: usize) -> [u8; 4] {
+    // Our packets have some 1,500 bytes at most.
+    let [high, low] = (length as u16).to_be_bytes();
+    [b'$', 0, high, low]
+}
+
 /// What goes before a whole audio packet, its header included, when a receiver asked for it again.
 pub fn resent_header(sequence: u16) -> [u8; RESENT_HEADER] {
     let [s0, s1] = sequence.to_be_bytes();
@@ -89,6 +96,16 @@ pub fn timing_answer(request: &[u8], received: HubTime, sent: HubTime) -> Option
     answer[16..24].copy_from_slice(&NtpTime::of(received).bytes());
     answer[24..32].copy_from_slice(&NtpTime::of(sent).bytes());
     Some(answer)
+}
+
+/// When a timing request left by the asker's own clock, where it says: nanoseconds since an epoch of its own.
+/// shairport-sync leaves it 0.
+pub fn asked_at(request: &[u8]) -> Option<i64> {
+    let stamp = request.get(24..TIMING_PACKET)?;
+    let stamp = u64::from_be_bytes(stamp.try_into().ok()?);
+    let nanos = (u128::from(stamp) * 1_000_000_000) >> 32;
+    // 2^32 s are below 2^63 ns.
+    if stamp == 0 { None } else { i64::try_from(nanos).ok() }
 }
 
 /// A wish to have packets again.
@@ -146,6 +163,8 @@ mod tests {
         assert_eq!(answer[8..16], [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(answer[16..20], 2_208_988_800u32.to_be_bytes());
         assert_eq!(answer[24..28], 2_208_988_801u32.to_be_bytes());
+        assert_eq!(asked_at(&request), Some(16_909_060_019_623_221));
+        assert_eq!(asked_at(&[0; 32]), None);
         assert_eq!(timing_answer(&request[..31], HubTime::EPOCH, HubTime::EPOCH), None);
     }
 
@@ -159,7 +178,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_packet_is_read(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = resend_request(&bytes);
+            let _ = (resend_request(&bytes), asked_at(&bytes));
             let _ = timing_answer(&bytes, HubTime::EPOCH, HubTime::EPOCH);
         }
     }

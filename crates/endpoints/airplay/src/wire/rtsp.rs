@@ -43,7 +43,7 @@ pub struct Request<'a> {
     /// Further headers.
     pub headers: &'a [(&'a str, &'a str)],
     /// Content type and body.
-    pub body: Option<(&'a str, &'a str)>,
+    pub body: Option<(&'a str, &'a [u8])>,
 }
 
 impl Request<'_> {
@@ -54,14 +54,15 @@ impl Request<'_> {
             // Writing to a String cannot fail.
             let _ = write!(text, "{name}: {value}\r\n");
         }
-        match self.body {
-            Some((kind, body)) => {
-                let length = body.len();
-                let _ = write!(text, "Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}");
-            }
-            None => text.push_str("\r\n"),
-        }
-        text.into_bytes()
+        let Some((kind, body)) = self.body else {
+            text.push_str("\r\n");
+            return text.into_bytes();
+        };
+        let length = body.len();
+        let _ = write!(text, "Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
+        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(body);
+        bytes
     }
 }
 
@@ -123,7 +124,7 @@ impl ResponseParser {
 }
 
 /// Where the head ends and where the body begins; bare LF line ends are taken too.
-fn head_length(bytes: &[u8]) -> Option<(usize, usize)> {
+pub(super) fn head_length(bytes: &[u8]) -> Option<(usize, usize)> {
     for (i, byte) in bytes.iter().enumerate() {
         if *byte != b'\n' {
             continue;
@@ -173,7 +174,7 @@ mod tests {
             uri: "rtsp://1.2.3.4/5",
             cseq: 9,
             headers: &[("Session", "1")],
-            body: Some(("text/parameters", "volume: 0.0\r\n")),
+            body: Some(("text/parameters", b"volume: 0.0\r\n")),
         };
         let text = String::from_utf8(request.bytes()).unwrap();
         assert_eq!(

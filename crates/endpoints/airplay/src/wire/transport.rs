@@ -1,4 +1,8 @@
-//! The `Transport` and `RTP-Info` headers.
+//! The `Transport`, `RTP-Info` and `Audio-Latency` headers.
+
+use std::time::Duration;
+
+use antiphon_domain::{Frames, SampleRate};
 
 /// Where a receiver listens, from its answer to SETUP; UDP ports, 0 where it said none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +18,24 @@ pub struct ReceiverPorts {
 /// What we ask for in SETUP: the UDP ports on which we take resend and timing requests.
 pub fn request(control: u16, timing: u16) -> String {
     format!("RTP/AVP/UDP;unicast;interleaved=0-1;mode=record;control_port={control};timing_port={timing}")
+}
+
+/// What we ask for where the receiver takes sound by TCP alone.
+pub fn request_stream() -> &'static str {
+    "RTP/AVP/TCP;unicast;interleaved=0-1;mode=record"
+}
+
+/// How long a receiver keeps what a stream brings before it is heard, by the frames of its `Audio-Latency`: what it says
+/// is bounded to 3 s. Recalled of the AirPort Express (11,025 frames); no such receiver could be measured.
+pub fn stream_latency(frames: u32) -> Duration {
+    Frames(u64::from(frames.min(132_300))).duration(SampleRate::HUB)
+}
+
+impl ReceiverPorts {
+    /// Where sync packets go. A receiver that gave no control port is told on its audio port, which costs nothing.
+    pub fn sync(self) -> u16 {
+        if self.control == 0 { self.audio } else { self.control }
+    }
 }
 
 /// Reads the receiver's ports; `None` without a usable `server_port`.
@@ -44,6 +66,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_receiver_without_a_control_port_is_told_the_time_on_its_audio_port() {
+        let of = |text: &str| parse(text).map(ReceiverPorts::sync);
+        assert_eq!(of("RTP/AVP/UDP;server_port=6000;timing_port=6002"), Some(6000));
+        assert_eq!(of("RTP/AVP/UDP;server_port=6000;control_port=6001"), Some(6001));
+    }
 
     #[test]
     fn ports_are_read() {

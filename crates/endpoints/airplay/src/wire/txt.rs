@@ -15,14 +15,14 @@ pub fn instance(label: &str) -> Option<(&str, &str)> {
 
 /// Why a receiver cannot take what we send, in words; `None` when nothing in the record speaks against it.
 pub fn objection(txt: &BTreeMap<String, String>) -> Option<String> {
-    if !lists(txt, "et", "0") {
-        return Some(format!("it demands encryption (et={})", shown(txt, "et")));
+    if !lists(txt, "et", "0") && !lists(txt, "et", "1") {
+        return Some(format!("it demands encryption that we cannot do (et={})", shown(txt, "et")));
     }
     if !lists(txt, "cn", "1") {
         return Some(format!("it does not take apple lossless (cn={})", shown(txt, "cn")));
     }
-    if !lists(txt, "tp", "UDP") {
-        return Some(format!("it does not take udp (tp={})", shown(txt, "tp")));
+    if !lists(txt, "tp", "UDP") && !lists(txt, "tp", "TCP") {
+        return Some(format!("it takes neither udp nor tcp (tp={})", shown(txt, "tp")));
     }
     for (key, wanted) in [("sr", "44100"), ("ss", "16"), ("ch", "2")] {
         if txt.get(key).is_some_and(|value| value != wanted) {
@@ -30,6 +30,21 @@ pub fn objection(txt: &BTreeMap<String, String>) -> Option<String> {
         }
     }
     None
+}
+
+/// Whether sound must be encrypted: the record has no `et` 0 in it, but 1.
+pub fn wants_encryption(txt: &BTreeMap<String, String>) -> bool {
+    !lists(txt, "et", "0") && lists(txt, "et", "1")
+}
+
+/// Whether sound may be encrypted; a receiver that was never seen may take it.
+pub fn takes_encryption(txt: &BTreeMap<String, String>) -> bool {
+    lists(txt, "et", "1")
+}
+
+/// Whether sound must go by TCP, since the record knows no UDP.
+pub fn wants_stream(txt: &BTreeMap<String, String>) -> bool {
+    !lists(txt, "tp", "UDP") && lists(txt, "tp", "TCP")
 }
 
 /// Whether the record says that a password is needed.
@@ -75,12 +90,19 @@ mod tests {
             txt(&[("et", "0,1"), ("cn", "0,1"), ("tp", "TCP,UDP"), ("sr", "44100"), ("ss", "16")]);
         assert_eq!(objection(&shairport), None);
         assert_eq!(objection(&txt(&[])), None);
-        assert_eq!(objection(&txt(&[("et", "4")])).as_deref(), Some("it demands encryption (et=4)"));
+        assert_eq!(
+            objection(&txt(&[("et", "4")])).as_deref(),
+            Some("it demands encryption that we cannot do (et=4)")
+        );
         assert_eq!(
             objection(&txt(&[("cn", "0")])).as_deref(),
             Some("it does not take apple lossless (cn=0)")
         );
         assert_eq!(objection(&txt(&[("sr", "48000")])).as_deref(), Some("it wants sr=48000"));
+        assert!(wants_encryption(&txt(&[("et", "1,3")])) && !wants_encryption(&shairport));
+        assert!(takes_encryption(&shairport) && !takes_encryption(&txt(&[("et", "0,4")])));
+        assert!(!wants_encryption(&txt(&[])) && !wants_stream(&txt(&[])));
+        assert!(wants_stream(&txt(&[("tp", "TCP")])) && !wants_stream(&shairport));
         assert!(asks_password(&txt(&[("pw", "true")])));
         assert!(!asks_password(&txt(&[("pw", "false")])));
     }

@@ -1,5 +1,6 @@
 //! The hub's side of the tests: a clock, a kind, and endpoints whose news is kept.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -7,7 +8,9 @@ use std::time::{Duration, Instant};
 use antiphon_airplay::{AirplayKind, AirplayOptions};
 use antiphon_audio::Block;
 use antiphon_domain::{Frames, HubTime, SampleRate, SpeakerId};
-use antiphon_endpoint::{Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason, Pace};
+use antiphon_endpoint::{
+    Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason, Pace, ServiceRecord,
+};
 use prometheus::Registry;
 
 use super::PATIENCE;
@@ -58,6 +61,18 @@ impl Hub {
         self.kind.configured(&text, &SpeakerId::new("kitchen"), "Kitchen").unwrap().unwrap()
     }
 
+    /// The receiver at an address, with this TXT record.
+    pub fn recorded(&self, address: SocketAddr, txt: &[(&str, &str)]) -> Descriptor {
+        let record = ServiceRecord {
+            service: "_raop._tcp.local.".to_owned(),
+            instance: "33FA00A66F2E@Kitchen".to_owned(),
+            host: "kitchen.local.".to_owned(),
+            addresses: vec![address],
+            txt: txt.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        };
+        self.kind.recognise(&record).unwrap()
+    }
+
     pub fn open(&self, descriptor: &Descriptor) -> Opened {
         let (tell, events) = channel();
         let sink: EventSink = Arc::new(move |event| {
@@ -89,7 +104,17 @@ impl Hub {
 
 impl Opened {
     pub fn ready(&self) {
-        assert_eq!(self.events.recv_timeout(PATIENCE), Ok(EndpointEvent::Ready));
+        assert_eq!(self.next(), EndpointEvent::Ready);
+    }
+
+    /// What happens next, beside reports of the clock.
+    pub fn next(&self) -> EndpointEvent {
+        loop {
+            let event = self.events.recv_timeout(PATIENCE).expect("nothing happens");
+            if !matches!(event, EndpointEvent::Sync(_)) {
+                return event;
+            }
+        }
     }
 
     /// Why it was lost; whatever else happened before is passed over, and nothing may follow.

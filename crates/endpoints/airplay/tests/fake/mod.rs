@@ -25,13 +25,17 @@ pub enum Trick {
     Silence,
     Close,
     Delay(Duration),
+    /// Asks for this password by digest, once for each connection.
+    Password(&'static str),
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     pub method: String,
     pub headers: BTreeMap<String, String>,
+    /// As text, whatever it is.
     pub body: String,
+    pub bytes: Vec<u8>,
 }
 
 /// The receiver; it ends with the test's process.
@@ -56,14 +60,16 @@ impl Fake {
         let local = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let (audio, control, timing) = (local(), local(), local());
+        let stream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream_port = stream.local_addr().unwrap().port();
         let ports = [&audio, &control, &timing].map(|socket| socket.local_addr().unwrap().port());
         let (tell, requests) = channel();
         let fake = Fake {
             address: listener.local_addr().unwrap(),
             requests,
-            audio_in: listen(audio),
-            control_in: listen(control.try_clone().unwrap()),
-            timing_in: listen(timing.try_clone().unwrap()),
+            audio_in: listen(audio, stream),
+            control_in: heard(control.try_clone().unwrap()),
+            timing_in: heard(timing.try_clone().unwrap()),
             control,
             timing,
             theirs: Arc::default(),
@@ -73,6 +79,7 @@ impl Fake {
         let talk = Conversation {
             tricks: tricks.to_vec(),
             ports,
+            stream_port,
             tell,
             timing: fake.timing.try_clone().unwrap(),
             theirs: Arc::clone(&fake.theirs),
@@ -102,6 +109,12 @@ impl Fake {
     /// The next audio packet.
     pub fn audio(&self) -> Vec<u8> {
         self.audio_in.recv_timeout(PATIENCE).expect("no audio packet came")
+    }
+
+    /// Does something, and waits for an audio packet that comes of it or came before.
+    pub fn audio_after(&self, act: impl FnOnce()) {
+        act();
+        self.audio();
     }
 
     /// The next packet on the control port that begins so, e.g. 0x80 0xd4; others before it are passed over.
@@ -141,6 +154,7 @@ impl Fake {
 struct Conversation {
     tricks: Vec<(&'static str, Trick)>,
     ports: [u16; 3],
+    stream_port: u16,
     tell: Sender<Request>,
     timing: UdpSocket,
     theirs: Arc<Mutex<Option<(SocketAddr, SocketAddr)>>>,
@@ -156,6 +170,7 @@ impl Conversation {
                 continue;
             }
             let mut status = 200;
+            let mut more = String::new();
             match self.tricks.iter().find(|(method, _)| *method == request.method) {
                 Some((_, Trick::Status(code))) => status = *code,
                 Some((_, Trick::Raw(text))) => {
@@ -165,11 +180,24 @@ impl Conversation {
                 Some((_, Trick::Silence)) => continue,
                 Some((_, Trick::Close)) => return,
                 Some((_, Trick::Delay(time))) => std::thread::sleep(*time),
+                Some((_, Trick::Password(password))) => {
+                    if !proven(&request, password) {
+                        status = 401;
+                        more = "WWW-Authenticate: Digest realm=\"raop\", nonce=\"9b2f1c\"\r\n".to_owned();
+                    }
+                }
                 None => {}
             }
             let cseq = request.headers.get("cseq").cloned().unwrap_or_default();
-            let mut answer = format!("RTSP/1.0 {status} Whatever\r\nCSeq: {cseq}\r\n");
-            if request.method == "SETUP" && status == 200 {
+            let mut answer = format!("RTSP/1.0 {status} Whatever\r\nCSeq: {cseq}\r\n{more}");
+            let by_stream = request.headers.get("transport").is_some_and(|t| t.contains("/TCP"));
+            if request.method == "SETUP" && status == 200 && by_stream {
+                let port = self.stream_port;
+                answer += &format!(
+                    "Session: DEADBEEF\r\nAudio-Latency: 22050\r\nTransport: \
+                     RTP/AVP/TCP;unicast;interleaved=0-1;mode=record;server_port={port}\r\n"
+                );
+            } else if request.method == "SETUP" && status == 200 {
                 self.set_up(&request, stream.peer_addr().unwrap());
                 let [audio, control, timing] = self.ports;
                 answer += &format!(
@@ -205,8 +233,34 @@ pub fn timing_request() -> [u8; 32] {
     packet
 }
 
-fn listen(socket: UdpSocket) -> Receiver<Vec<u8>> {
+fn heard(socket: UdpSocket) -> Receiver<Vec<u8>> {
     let (tell, packets) = channel();
+    hear(socket, tell);
+    packets
+}
+
+/// Audio packets, by datagrams or by a stream.
+fn listen(socket: UdpSocket, stream: TcpListener) -> Receiver<Vec<u8>> {
+    let (tell, packets) = channel();
+    hear(socket, tell.clone());
+    std::thread::spawn(move || {
+        for stream in stream.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut header = [0; 4];
+            while stream.read_exact(&mut header).is_ok() {
+                assert_eq!(header[..2], [b'$', 0]);
+                let mut packet = vec![0; usize::from(u16::from_be_bytes([header[2], header[3]]))];
+                stream.read_exact(&mut packet).unwrap();
+                if tell.send(packet).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    packets
+}
+
+fn hear(socket: UdpSocket, tell: Sender<Vec<u8>>) {
     std::thread::spawn(move || {
         let mut packet = [0; 2048];
         while let Ok(length) = socket.recv(&mut packet) {
@@ -215,7 +269,6 @@ fn listen(socket: UdpSocket) -> Receiver<Vec<u8>> {
             }
         }
     });
-    packets
 }
 
 fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
@@ -233,6 +286,23 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     let length = request.headers.get("content-length").map_or(0, |text| text.parse().unwrap());
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    request.body = String::from_utf8(body).ok()?;
+    request.body = String::from_utf8_lossy(&body).into_owned();
+    request.bytes = body;
     Some(request)
+}
+
+/// Whether a request proves that its sender knows the password (RFC 2617 without `qop`).
+fn proven(request: &Request, password: &str) -> bool {
+    let Some(header) = request.headers.get("authorization") else { return false };
+    let field = |key: &str| {
+        let from = header.find(&format!("{key}=\"")).unwrap() + key.len() + 2;
+        header[from..].split('"').next().unwrap().to_owned()
+    };
+    let hash = |text: String| -> String {
+        use md5::Digest;
+        md5::Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let who = hash(format!("{}:raop:{password}", field("username")));
+    let what = hash(format!("{}:{}", request.method, field("uri")));
+    field("response") == hash(format!("{who}:9b2f1c:{what}"))
 }
