@@ -27,11 +27,11 @@ fn listening() -> (Hub, Advert) {
 fn send(advert: &Advert, text: &str) -> String {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, advert.port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(text.as_bytes()).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut answer = String::new();
-    // A server that refuses may reset.
-    let _ = stream.read_to_string(&mut answer);
+    // A server that refuses may reset at any moment.
+    if stream.write_all(text.as_bytes()).and_then(|()| stream.shutdown(std::net::Shutdown::Write)).is_ok() {
+        let _ = stream.read_to_string(&mut answer);
+    }
     answer
 }
 
