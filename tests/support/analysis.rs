@@ -4,6 +4,8 @@
 use std::f64::consts::{PI, TAU};
 use std::ops::Range;
 
+pub use antiphon_audio::align::{Offset, offset};
+
 /// What is called silence.
 pub const SILENCE: f64 = -120.0;
 
@@ -116,47 +118,6 @@ pub fn jumps(samples: &[f32], rate: u32, hertz: f64, least: f64) -> Vec<(usize, 
     found
 }
 
-/// How two channels lie to each other.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Offset {
-    /// How much later `b` is than `a`, in seconds.
-    pub seconds: f64,
-    /// How alike they are when put together: 1 is the same but for loudness.
-    pub likeness: f64,
-}
-
-/// How much later the sound in `b` is than in `a`, looked for up to `most` seconds to both sides: the peak of their
-/// correlation, found between samples. `None` where one is silent, or nothing alike is in reach.
-pub fn offset(a: &[f32], b: &[f32], rate: u32, most: f64) -> Option<Offset> {
-    const MARGIN: usize = 16;
-    let reach = (most * f64::from(rate)).ceil() as usize + MARGIN;
-    let length = a.len().min(b.len());
-    if length < 3 * reach {
-        return None;
-    }
-    // The middle of `a` against `b` moved: every lag sees the same number of samples.
-    let middle = &a[reach..length - reach];
-    let power_a: f64 = middle.iter().map(|&s| f64::from(s).powi(2)).sum();
-    let mut correlation = Vec::with_capacity(2 * reach + 1);
-    for lag in 0..=2 * reach {
-        let mut sum = 0.0;
-        for (x, y) in middle.iter().zip(&b[lag..]) {
-            sum += f64::from(*x) * f64::from(*y);
-        }
-        correlation.push(sum);
-    }
-    let inner = &correlation[MARGIN..correlation.len() - MARGIN];
-    let best = inner.iter().enumerate().max_by(|x, y| x.1.total_cmp(y.1))?.0 + MARGIN;
-    let at = summit(&correlation, best);
-    let moved = &b[best..best + middle.len()];
-    let power_b: f64 = moved.iter().map(|&s| f64::from(s).powi(2)).sum();
-    let likeness = interpolate(&correlation, at) / (power_a * power_b).sqrt();
-    if !likeness.is_finite() || likeness < 0.3 {
-        return None;
-    }
-    Some(Offset { seconds: (at - reach as f64) / f64::from(rate), likeness })
-}
-
 /// The offsets of all chirps (see `stimulus::chirps`) in two channels, second by second: `b` against `a`, up to 20 ms to
 /// both sides. A second without a chirp, or whose chirps lie further apart, gives nothing.
 pub fn chirp_offsets(a: &[f32], b: &[f32], rate: u32) -> Vec<Offset> {
@@ -230,34 +191,6 @@ fn tone(samples: &[f32], rate: u32, hertz: f64) -> (f64, f64) {
         return (0.0, 0.0);
     }
     (2.0 * real.hypot(imaginary) / weight, imaginary.atan2(real) + PI / 2.0)
-}
-
-/// The highest place of band-limited values near index `best`, by halving a bracket of one to both sides.
-fn summit(values: &[f64], best: usize) -> f64 {
-    let (mut low, mut high) = (best as f64 - 1.0, best as f64 + 1.0);
-    for _ in 0..60 {
-        let (left, right) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
-        if interpolate(values, left) < interpolate(values, right) {
-            low = left;
-        } else {
-            high = right;
-        }
-    }
-    (low + high) / 2.0
-}
-
-/// A value between samples, by a sinc with a cosine window over 12 neighbours to each side.
-fn interpolate(values: &[f64], at: f64) -> f64 {
-    const WIDTH: f64 = 12.0;
-    let first = (at - WIDTH).ceil().max(0.0) as usize;
-    let last = ((at + WIDTH).floor() as usize).min(values.len() - 1);
-    let mut sum = 0.0;
-    for (i, value) in values.iter().enumerate().take(last + 1).skip(first) {
-        let x = at - i as f64;
-        let sinc = if x.abs() < 1e-9 { 1.0 } else { (PI * x).sin() / (PI * x) };
-        sum += value * sinc * (0.5 + 0.5 * (PI * x / (WIDTH + 1.0)).cos());
-    }
-    sum
 }
 
 fn to_db(amplitude: f64) -> f64 {
