@@ -7,13 +7,14 @@
 #   make test     every test                  make lint   what must be clean before a commit
 #   make bench    every figure, a line each   make fuzz   one minute on each parser of outside bytes
 #   make sync-report   how well real receivers play together, beside the rivals' senders (SECONDS=30 for a quick look)
+#   make crowd    32 real receivers of three kinds at one hub for ten minutes (MINUTES=1 for a quick look)
 #
 # RELEASE=1 builds optimised. TESTS="..." passes arguments to nextest, for example TESTS="-p antiphon-avs".
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run shell build setup setup-test setup-fuzz test lint bench sync-report fuzz
+.PHONY: help run shell build setup setup-test setup-fuzz test lint bench sync-report crowd fuzz
 
 CARGO ?= cargo
 OUT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -22,9 +23,10 @@ PRIVATE := tests/support/in-namespace
 SKIPPED := $(OUT)/skipped-tests.txt
 FUZZ_SECONDS ?= 60
 SECONDS ?= 300
+MINUTES ?= 10
 
 help:
-	@sed -n '5,12s/^#\( \|$$\)//p' Makefile
+	@sed -n '5,13s/^#\( \|$$\)//p' Makefile
 
 setup:
 	@deploy/setup.sh run
@@ -68,6 +70,10 @@ sync-report: setup-test
 	$(CARGO) bench --locked -p antiphon --bench sync --no-run
 	@$(PRIVATE) $(CARGO) bench --locked --quiet -p antiphon --bench sync -- --seconds $(SECONDS) --out "$(OUT)/sync" \
 	  $(if $(ONLY),--only "$(ONLY)") $(if $(CALIBRATE),--calibrate)
+
+crowd: setup-test
+	$(CARGO) bench --locked -p antiphon --bench crowd --no-run
+	@$(PRIVATE) $(CARGO) bench --locked --quiet -p antiphon --bench crowd -- --minutes $(MINUTES)
 
 # No sanitizer: our code has no unsafe block, so panics and time are what is hunted, and a stable compiler does.
 fuzz: setup-fuzz

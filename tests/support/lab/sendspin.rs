@@ -1,0 +1,105 @@
+//! A real Sendspin player on a host of the lab: the reference client in Python, announced by itself.
+//!
+//! Its sound goes through PortAudio into an output of the rack, with a constant delay that is another after each start:
+//! judge its samples and its timestamps, not its offset.
+
+use super::error::{LabError, LabResult};
+use super::process::Process;
+use super::rack::{Rack, with_priority};
+use super::{Lab, missing_programs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where it waits for servers.
+pub const PORT: u16 = 8928;
+
+/// A player. It can be killed and started again; dropping it ends it.
+#[derive(Debug)]
+pub struct SendspinPlayer {
+    process: Process,
+    host: String,
+    folder: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Lab {
+    /// Starts a player called `name` on `host`, playing into output number `output` of the rack. It is announced as
+    /// `_sendspin._tcp`; with `server` (`ws://HOST:PORT/sendspin`) it dials that instead.
+    pub fn sendspin(
+        &self,
+        host: &str,
+        name: &str,
+        rack: &Rack,
+        output: usize,
+        server: Option<&str>,
+    ) -> LabResult<SendspinPlayer> {
+        program()?;
+        let folder = self.folder().join(format!("sendspin-{host}"));
+        let card = format!(
+            "type pulse server \"{server}\" device \"{output}\"",
+            server = rack.server(),
+            output = rack.output(output)
+        );
+        let cards = format!(
+            "pcm.card {{ {card} }}\npcm.!default {{ {card} }}\nctl.!default {{ type pulse server \"{}\" }}\n",
+            rack.server()
+        );
+        std::fs::create_dir_all(folder.join("settings"))
+            .and_then(|()| std::fs::write(folder.join(".asoundrc"), cards))
+            .map_err(|e| LabError::failed("write the player's settings", e))?;
+        let settings = folder.join("settings").display().to_string();
+        let mut arguments: Vec<String> =
+            ["daemon", "--name", name, "--audio-device", "default", "--settings-dir", &settings]
+                .map(str::to_owned)
+                .into();
+        arguments.extend(["--disable-mpris", "--hardware-volume", "false"].map(str::to_owned));
+        if let Some(server) = server {
+            arguments.extend(["--url".to_owned(), server.to_owned()]);
+        }
+        let process = start(self, host, &folder, &arguments)?;
+        let mut player = SendspinPlayer { process, host: host.to_owned(), folder, arguments };
+        if server.is_none() {
+            let listens = || self.listening(host).contains(&PORT).then_some(());
+            player.process.ready(Duration::from_secs(30), listens)?;
+        }
+        Ok(player)
+    }
+}
+
+impl SendspinPlayer {
+    /// Ends it at once; its announcement stays, as it says no goodbye.
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Starts it again after it was ended, as the same client.
+    pub fn start_again(&mut self, lab: &Lab) -> LabResult<()> {
+        self.process.stop(Duration::from_secs(2));
+        self.process = start(lab, &self.host, &self.folder, &self.arguments)?;
+        Ok(())
+    }
+
+    /// Its process: to freeze and thaw it, to read its log and its use of the machine.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+/// The program: what the environment's `ANTIPHON_SENDSPIN` names, else `sendspin` on the path.
+fn program() -> LabResult<PathBuf> {
+    if let Some(named) = std::env::var_os("ANTIPHON_SENDSPIN").map(PathBuf::from)
+        && named.is_file()
+    {
+        return Ok(named);
+    }
+    let missing = missing_programs(&["sendspin"]);
+    if missing.is_empty() { Ok(PathBuf::from("sendspin")) } else { Err(LabError::Missing(missing)) }
+}
+
+fn start(lab: &Lab, host: &str, folder: &PathBuf, arguments: &[String]) -> LabResult<Process> {
+    let program = program()?;
+    let player = with_priority(&program.to_string_lossy());
+    let mut command = lab.command(host, player.get_program());
+    command.args(player.get_args()).args(arguments).env("HOME", folder);
+    lab.spawn(&format!("sendspin-{host}"), command)
+}
