@@ -8,6 +8,7 @@ pub mod chime;
 pub mod clock;
 pub mod curve;
 pub mod drift;
+pub mod encode;
 pub mod eq;
 pub mod meter;
 pub mod mix;
