@@ -1,0 +1,248 @@
+//! One session's way through the pump: blocks in, stamped chunks out.
+//!
+//! Walked by the pump once a tick; never waits. Snapcast has no word for "forget what I sent": a client begins anew when
+//! it is told the codec again, so that is what a flush tells it. Between chunks it goes by its own count and looks at
+//! the stamps only to correct itself slowly, so sound is sent without holes: where blocks leave one, silence is sent.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_audio::encode::{Grouping, Piece, Run, Thread};
+use antiphon_audio::{BLOCK_FRAMES, Block, CHANNELS};
+use antiphon_domain::{Frames, HubTime, Lead, SampleRate};
+use antiphon_endpoint::{Clock, EndpointEvent};
+use tokio::sync::mpsc;
+
+use crate::driver::client::Client;
+use crate::driver::endpoint::Item;
+use crate::encode::Encoder;
+use crate::wire::{Stamp, chunk_head, codec_header};
+
+/// Blocks taken over from the endpoint and not sent yet, at most.
+const QUEUE: usize = 512;
+
+/// How much earlier than the lead a block may be sent. What comes earlier waits here, where a flush costs nothing, and
+/// does not fill the client's connection at once.
+const EARLY: Duration = Duration::from_millis(60);
+
+/// How long an unfinished chunk waits for its next block.
+const UNFINISHED: Duration = Duration::from_millis(40);
+
+/// Between two reports of blocks that came too late.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// What a walk found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tick {
+    /// Something is playing or about to.
+    Busy,
+    /// Nothing is.
+    Idle,
+    /// The session has ended.
+    Over,
+}
+
+/// A session as the pump sees it.
+pub struct Lane {
+    client: Arc<Client>,
+    number: u64,
+    items: mpsc::Receiver<Item>,
+    clock: Arc<dyn Clock>,
+    lead: Lead,
+    queue: VecDeque<Block>,
+    grouping: Option<Grouping>,
+    thread: Thread,
+    /// When the last frame that was grouped or sent is over.
+    end: Option<HubTime>,
+    /// Whether the client was told the codec in this session.
+    introduced: bool,
+    silence: Arc<[i16]>,
+    late: u32,
+    next_report: HubTime,
+}
+
+impl Lane {
+    /// A lane of session `number` with a client.
+    pub fn new(
+        client: Arc<Client>,
+        number: u64,
+        items: mpsc::Receiver<Item>,
+        lead: Lead,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            client,
+            number,
+            items,
+            clock,
+            lead,
+            queue: VecDeque::new(),
+            grouping: None,
+            thread: Thread::default(),
+            end: None,
+            introduced: false,
+            silence: vec![0; BLOCK_FRAMES * CHANNELS].into(),
+            late: 0,
+            next_report: HubTime::EPOCH,
+        }
+    }
+
+    /// Sends what is to be sent now.
+    pub fn tick(&mut self, encoder: &mut Encoder) -> Tick {
+        let now = self.clock.now();
+        if !self.client.is_session(self.number) {
+            return Tick::Over;
+        }
+        if !self.introduced {
+            self.client.set_buffer(self.buffer_ms(), self.clock.as_ref());
+            self.introduce(encoder, now);
+        }
+        if !self.take_in(encoder, now) {
+            // The farewell: what the client still has is not to be heard.
+            if self.end.is_some_and(|end| end > now) {
+                self.begin_anew(encoder, now);
+            }
+            self.client.end_session(self.number);
+            return Tick::Over;
+        }
+        self.report(now);
+        let reach = now + self.lead.0 + EARLY;
+        while let Some(block) = self.queue.pop_front_if(|block| block.due <= reach) {
+            self.send(&block, encoder, now);
+        }
+        let waits = self.grouping.as_ref().and_then(Grouping::waits_since);
+        if waits.is_some_and(|due| due + UNFINISHED <= now + self.lead.0)
+            && let Some(run) = self.grouping.as_mut().and_then(Grouping::rest)
+        {
+            self.transmit(run, encoder, now);
+        }
+        let playing = self.end.is_some_and(|end| end > now);
+        self.client.set_playing(self.number, playing);
+        if playing || !self.queue.is_empty() { Tick::Busy } else { Tick::Idle }
+    }
+
+    fn buffer_ms(&self) -> u32 {
+        // The options bound the lead to some seconds.
+        self.lead.0.as_millis() as u32
+    }
+
+    /// Tells the client what it will be sent; it begins anew.
+    fn introduce(&mut self, encoder: &Encoder, now: HubTime) {
+        let (codec, header) = encoder.header();
+        self.client.outlet.send(|| codec_header(now, codec, header));
+        self.introduced = true;
+        self.grouping = Some(encoder.grouping());
+        self.thread = Thread::default();
+        self.end = None;
+    }
+
+    fn begin_anew(&mut self, encoder: &Encoder, now: HubTime) {
+        self.client.metrics.flushes.inc();
+        self.introduce(encoder, now);
+    }
+
+    /// Takes over what the endpoint gave; false when the endpoint is gone.
+    fn take_in(&mut self, encoder: &Encoder, now: HubTime) -> bool {
+        while self.queue.len() < QUEUE {
+            match self.items.try_recv() {
+                Ok(Item::Block(block)) => self.queue.push_back(block),
+                Ok(Item::Flush(from)) => self.flush(from, encoder, now),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => return false,
+            }
+        }
+        true
+    }
+
+    /// Forgets what is due from `from` on. Where the client has any of it, what is left before `from` goes with it.
+    fn flush(&mut self, from: HubTime, encoder: &Encoder, now: HubTime) {
+        self.queue.retain(|block| block.due < from);
+        if self.end.is_some_and(|end| end > from && end > now) {
+            self.begin_anew(encoder, now);
+        }
+    }
+
+    /// Puts a block behind what was sent: with silence before it where there is a hole, without its beginning where it
+    /// laps over.
+    fn send(&mut self, block: &Block, encoder: &mut Encoder, now: HubTime) {
+        if block.due <= now {
+            self.too_late();
+            return;
+        }
+        let mut piece = Piece::whole(Arc::clone(&block.samples));
+        let mut due = block.due;
+        // Once everything was heard the client waits for the next chunk, and times it by its stamp.
+        if let Some(end) = self.end.filter(|end| *end > now) {
+            let apart = frames_between(end, block.due);
+            if apart > 0 {
+                self.fill(end, apart.unsigned_abs() as usize, encoder, now);
+            } else {
+                piece.from = apart.unsigned_abs() as usize;
+                due = end;
+                if piece.from >= piece.to {
+                    self.too_late();
+                    return;
+                }
+                if apart == 0 {
+                    // Exact on the grid, not by our rounding.
+                    due = block.due;
+                }
+            }
+        } else if let Some(run) = self.grouping.as_mut().and_then(Grouping::rest) {
+            self.transmit(run, encoder, now);
+        }
+        self.end = Some(block.end());
+        self.group(due, piece, encoder, now);
+    }
+
+    fn fill(&mut self, from: HubTime, frames: usize, encoder: &mut Encoder, now: HubTime) {
+        let mut filled = 0;
+        while filled < frames {
+            let mut piece = Piece::whole(Arc::clone(&self.silence));
+            piece.to = piece.to.min(frames - filled);
+            let due = from + Frames(filled as u64).duration(SampleRate::HUB);
+            filled += piece.to;
+            self.group(due, piece, encoder, now);
+        }
+    }
+
+    fn group(&mut self, due: HubTime, piece: Piece, encoder: &mut Encoder, now: HubTime) {
+        let mut runs = Vec::new();
+        if let Some(grouping) = &mut self.grouping {
+            grouping.push(due, piece, encoder.shared(), |run| runs.push(run));
+        }
+        for run in runs {
+            self.transmit(run, encoder, now);
+        }
+    }
+
+    fn transmit(&mut self, run: Run, encoder: &mut Encoder, now: HubTime) {
+        let chunk = encoder.chunk(&mut self.thread, &run.pieces);
+        let stamp = Stamp::of(run.due - Duration::from_millis(u64::from(self.buffer_ms())));
+        self.client.outlet.send_parts(&chunk_head(now, stamp, chunk.bytes.len()), &chunk.bytes);
+        self.client.metrics.chunks.inc();
+        self.client.metrics.bytes.inc_by(chunk.bytes.len() as u64);
+    }
+
+    fn too_late(&mut self) {
+        self.client.metrics.late.inc();
+        self.late = self.late.saturating_add(1);
+    }
+
+    fn report(&mut self, now: HubTime) {
+        if self.late > 0 && now >= self.next_report {
+            self.client.tell(EndpointEvent::Underrun { blocks: self.late });
+            self.late = 0;
+            self.next_report = now + REPORT_EVERY;
+        }
+    }
+}
+
+/// How many frames of the hub's rate lie between two moments, to the nearest; below 0 when `to` is the earlier one.
+fn frames_between(from: HubTime, to: HubTime) -> i64 {
+    let nanos = to.nanos().saturating_sub(from.nanos());
+    let frames = i128::from(nanos) * i128::from(SampleRate::HUB.hertz());
+    // Half a frame up; division that rounds down makes it the nearest on both sides of 0.
+    (frames + 500_000_000).div_euclid(1_000_000_000) as i64
+}
