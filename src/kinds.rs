@@ -1,23 +1,28 @@
 //! The list of endpoint kinds, one line each. A new kind is its crate and its line here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon_airplay::{AirplayKind, AirplayOptions};
-use antiphon_domain::SpeakerId;
+use antiphon_audio::encode::Codec;
+use antiphon_domain::{Lead, SpeakerId};
 use antiphon_endpoint::Kind;
 use antiphon_host::{LocalKind, VirtualKind};
+use antiphon_snapcast::{SnapcastKind, SnapcastOptions};
+use anyhow::Context;
 use prometheus::Registry;
 
-use crate::config::{Config, Encryption};
+use crate::config::{Config, Encryption, SnapcastCodec};
 
 /// Every kind this hub speaks.
 pub(crate) fn all(
     config: &Config,
     runtime: &tokio::runtime::Handle,
     registry: &Registry,
-) -> Result<Vec<Arc<dyn Kind>>, prometheus::Error> {
+) -> anyhow::Result<Vec<Arc<dyn Kind>>> {
     Ok(vec![
         Arc::new(AirplayKind::new(runtime.clone(), airplay(config), registry)?),
+        Arc::new(SnapcastKind::new(runtime.clone(), snapcast(config), registry).context("Snapcast")?),
         Arc::new(VirtualKind::new()),
         Arc::new(LocalKind::new()),
     ])
@@ -26,7 +31,7 @@ pub(crate) fn all(
 fn airplay(config: &Config) -> AirplayOptions {
     let mut options = AirplayOptions::default();
     if let Some(lead) = config.airplay.lead() {
-        options = options.with_lead(antiphon_domain::Lead(lead));
+        options = options.with_lead(Lead(lead));
     }
     options.encrypt_always = config.airplay.encryption == Encryption::Always;
     options.interfaces = config.discovery.interfaces.clone();
@@ -34,6 +39,21 @@ fn airplay(config: &Config) -> AirplayOptions {
         if let Some(password) = &speaker.password {
             options.passwords.insert(SpeakerId::new(speaker.id.clone()), password.clone());
         }
+    }
+    options
+}
+
+fn snapcast(config: &Config) -> SnapcastOptions {
+    let mut options = SnapcastOptions::default();
+    options.port = config.snapcast.port;
+    options.interfaces.clone_from(&config.discovery.interfaces);
+    options.codec = match config.snapcast.codec {
+        SnapcastCodec::Pcm => Codec::Pcm,
+        SnapcastCodec::Flac => Codec::Flac,
+        SnapcastCodec::Opus => Codec::Opus,
+    };
+    if let Some(buffer) = config.snapcast.buffer_ms {
+        options.lead = Lead(Duration::from_millis(buffer));
     }
     options
 }

@@ -38,7 +38,7 @@ pub(crate) fn build(
     let now_clock = clock.clone();
     let links = LinkContext::new(runtime.clone(), &registry, Arc::new(move || now_clock.now()))
         .context("the links could not be prepared")?;
-    let mut kinds = kinds::all(config, runtime, &registry).context("metrics of the endpoint kinds")?;
+    let mut kinds = kinds::all(config, runtime, &registry).context("the endpoint kinds")?;
     kinds.extend(more);
     config.check_endpoints(&kinds)?;
     let parts = Parts {

@@ -14,7 +14,10 @@ use antiphon_endpoint::Kind;
 use antiphon_link::AvsSettings;
 use serde::Deserialize;
 
-pub use tables::{Airplay, Bluetooth, Discovery, Encryption, Group, Http, Input, Login, Scope, Speaker, Voice};
+pub use tables::{
+    Airplay, Bluetooth, Discovery, Encryption, Group, Http, Input, Login, Scope, Snapcast, SnapcastCodec, Speaker,
+    Voice,
+};
 
 /// Everything the file can say. Every part has defaults; an empty file is a hub without Amazon that finds speakers.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,6 +37,8 @@ pub struct Config {
     pub login: Login,
     /// The AirPlay kind.
     pub airplay: Airplay,
+    /// The Snapcast kind.
+    pub snapcast: Snapcast,
     /// The machine's Bluetooth adapter.
     pub bluetooth: Bluetooth,
     /// What speakers may play besides streams.

@@ -132,6 +132,37 @@ impl Airplay {
     }
 }
 
+/// `[snapcast]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Snapcast {
+    /// Where clients dial, on the interfaces of discovery; 0: any free port.
+    pub port: u16,
+    /// What clients are sent.
+    pub codec: SnapcastCodec,
+    /// How long clients keep sound before it is heard, in milliseconds; absent: the kind's own default.
+    pub buffer_ms: Option<u64>,
+}
+
+impl Default for Snapcast {
+    fn default() -> Self {
+        Self { port: 1704, codec: SnapcastCodec::default(), buffer_ms: None }
+    }
+}
+
+/// What Snapcast clients are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SnapcastCodec {
+    /// Samples as they are.
+    #[default]
+    Pcm,
+    /// The same, losslessly packed.
+    Flac,
+    /// Opus, for networks that carry no more.
+    Opus,
+}
+
 /// `[[speakers]]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -93,8 +93,7 @@ impl Kind for SnapcastKind {
         clock: Arc<dyn Clock>,
         events: EventSink,
     ) -> Box<dyn Endpoint> {
-        let endpoint =
-            driver::open(&self.house, &self.clients, descriptor, pace, clock, events, &self.pump);
+        let endpoint = driver::open(&self.house, &self.clients, descriptor, pace, clock, events, &self.pump);
         Box::new(endpoint)
     }
 

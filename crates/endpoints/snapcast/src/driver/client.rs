@@ -1,6 +1,5 @@
 //! One client that has said hello, as everybody who has to do with it sees it.
 
-use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use antiphon_domain::{Level, Volume};
@@ -15,8 +14,6 @@ use crate::wire::{ClientInfo, Settings, server_settings};
 pub struct Client {
     /// Who it is.
     pub descriptor: Descriptor,
-    /// Where it calls from.
-    pub peer: SocketAddr,
     /// What is said to it.
     pub outlet: Outlet,
     /// Its counters.
@@ -40,16 +37,9 @@ struct Session {
 
 impl Client {
     /// A client that just said hello.
-    pub fn new(
-        descriptor: Descriptor,
-        peer: SocketAddr,
-        outlet: Outlet,
-        metrics: ClientMetrics,
-        settings: Settings,
-    ) -> Self {
+    pub fn new(descriptor: Descriptor, outlet: Outlet, metrics: ClientMetrics, settings: Settings) -> Self {
         Self {
             descriptor,
-            peer,
             outlet,
             metrics,
             settings: watch::Sender::new(settings),
@@ -191,4 +181,3 @@ impl Client {
 pub fn unknown_level() -> Level {
     Level { volume: Volume::SAFE, muted: false }
 }
-

@@ -17,6 +17,9 @@ const MOST_KNOWN: usize = 512;
 #[derive(Clone)]
 pub struct Clients {
     state: Arc<Mutex<State>>,
+    /// Where arrivals are told. Held from a change to its telling, so that they are told in order; whoever is told may
+    /// look at the list.
+    arrivals: Arc<Mutex<Option<ArrivalSink>>>,
     metrics: Metrics,
 }
 
@@ -25,22 +28,22 @@ struct State {
     here: BTreeMap<SpeakerId, Arc<Client>>,
     /// Everybody who ever called, and how loud they were.
     known: BTreeMap<SpeakerId, Level>,
-    arrivals: Option<ArrivalSink>,
 }
 
 impl Clients {
     /// Nobody.
     pub fn new(metrics: Metrics) -> Self {
-        Self { state: Arc::default(), metrics }
+        Self { state: Arc::default(), arrivals: Arc::default(), metrics }
     }
 
     /// Tells arrivals there from now on, those who are here at once.
     pub fn tell(&self, arrivals: ArrivalSink) {
-        let mut state = self.lock();
-        for client in state.here.values() {
+        let mut sink = self.sink();
+        let here: Vec<Arc<Client>> = self.lock().here.values().cloned().collect();
+        for client in here {
             arrivals(Arrival::Here(client.descriptor.clone()));
         }
-        state.arrivals = Some(arrivals);
+        *sink = Some(arrivals);
     }
 
     /// How loud it was when it was here before; a safe level for who was not. `None` when it cannot be taken.
@@ -58,29 +61,36 @@ impl Clients {
 
     /// It is here. A connection that it had before is its own, forgotten one.
     pub fn arrived(&self, client: &Arc<Client>) {
-        let mut state = self.lock();
-        let former = state.here.insert(client.descriptor.id.clone(), Arc::clone(client));
-        self.metrics.clients.set(state.here.len() as i64);
+        let sink = self.sink();
+        let former = {
+            let mut state = self.lock();
+            let former = state.here.insert(client.descriptor.id.clone(), Arc::clone(client));
+            self.metrics.clients.set(state.here.len() as i64);
+            former
+        };
         if let Some(former) = former {
             former.hang_up(LostReason::Disconnected("the client called again".to_owned()));
         }
-        if let Some(arrivals) = &state.arrivals {
+        if let Some(arrivals) = sink.as_ref() {
             arrivals(Arrival::Here(client.descriptor.clone()));
         }
     }
 
     /// Its connection has ended.
     pub fn left(&self, client: &Arc<Client>) {
-        let mut state = self.lock();
+        let sink = self.sink();
         let id = &client.descriptor.id;
-        if !state.here.get(id).is_some_and(|here| Arc::ptr_eq(here, client)) {
-            // It has called again already.
-            return;
+        {
+            let mut state = self.lock();
+            if !state.here.get(id).is_some_and(|here| Arc::ptr_eq(here, client)) {
+                // It has called again already.
+                return;
+            }
+            state.known.insert(id.clone(), client.level());
+            state.here.remove(id);
+            self.metrics.clients.set(state.here.len() as i64);
         }
-        state.known.insert(id.clone(), client.level());
-        state.here.remove(id);
-        self.metrics.clients.set(state.here.len() as i64);
-        if let Some(arrivals) = &state.arrivals {
+        if let Some(arrivals) = sink.as_ref() {
             arrivals(Arrival::Gone(id.clone()));
         }
     }
@@ -88,6 +98,10 @@ impl Clients {
     /// The client of this name, when it is here.
     pub fn find(&self, id: &SpeakerId) -> Option<Arc<Client>> {
         self.lock().here.get(id).cloned()
+    }
+
+    fn sink(&self) -> MutexGuard<'_, Option<ArrivalSink>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

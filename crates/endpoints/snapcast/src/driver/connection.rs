@@ -19,7 +19,9 @@ use crate::driver::client::Client;
 use crate::driver::outlet::{Broken, Outlet};
 use crate::driver::stamped::Stamped;
 use crate::driver::{Clients, House};
-use crate::wire::{Hello, Received, Request, Settings, Stamp, WireError, error, server_settings, time_answer};
+use crate::wire::{
+    Hello, Received, Request, Settings, Stamp, WireError, error, server_settings, time_answer,
+};
 
 /// Code of the error message for who cannot be taken; the protocol names no codes.
 const REFUSED: u32 = 1;
@@ -49,7 +51,7 @@ pub async fn run(stream: TcpStream, peer: SocketAddr, house: House, clients: Cli
     let lead = house.options.lead_at(antiphon_endpoint::Pace::Steady);
     let settings = Settings { buffer_ms: lead.0.as_millis() as u32, level };
     let metrics = house.metrics.client(speaker.as_str());
-    let client = Arc::new(Client::new(descriptor(speaker, hello), peer, outlet, metrics, settings));
+    let client = Arc::new(Client::new(descriptor(speaker, hello), outlet, metrics, settings));
     // The client waits for these before anything else.
     client.outlet.send(|| server_settings(id, clock.now(), settings));
     clients.arrived(&client);

@@ -66,11 +66,6 @@ impl Outlet {
         self.put(&mut state, &message, &Bytes::new(), true);
     }
 
-    /// Whether it is broken, and why.
-    pub fn broken(&self) -> Option<Broken> {
-        self.lock().broken.clone()
-    }
-
     /// Writes what waits whenever there is room; ends when the outlet is broken.
     pub async fn run(&self) -> Broken {
         loop {

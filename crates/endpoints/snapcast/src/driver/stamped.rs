@@ -46,8 +46,7 @@ impl Stamped {
             }
             let mut buffer = [0; READ];
             let stream = &self.stream;
-            let (count, arrived) =
-                stream.async_io(Interest::READABLE, || take(stream, &mut buffer)).await?;
+            let (count, arrived) = stream.async_io(Interest::READABLE, || take(stream, &mut buffer)).await?;
             if count == 0 {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client hung up"));
             }
@@ -65,8 +64,7 @@ impl Stamped {
 fn take(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<SystemTime>)> {
     let mut control = nix::cmsg_space!(TimeSpec);
     let mut parts = [IoSliceMut::new(buffer)];
-    let message =
-        recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
+    let message = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
     let mut arrived = None;
     for part in message.cmsgs()? {
         if let ControlMessageOwned::ScmTimestampns(stamp) = part {

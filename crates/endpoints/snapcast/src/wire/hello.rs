@@ -64,8 +64,7 @@ impl Default for Json {
 
 impl Hello {
     pub(super) fn parse(json: &[u8]) -> Result<Self, WireError> {
-        let json: Json =
-            serde_json::from_slice(json).map_err(|_| WireError::Json { kind: kind::HELLO })?;
+        let json: Json = serde_json::from_slice(json).map_err(|_| WireError::Json { kind: kind::HELLO })?;
         let host = if json.id.is_empty() { &json.mac } else { &json.id };
         let plain = host.chars().count() <= LONGEST_TEXT && !host.chars().any(char::is_control);
         if host.trim().is_empty() || !plain {
