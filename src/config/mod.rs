@@ -15,8 +15,8 @@ use antiphon_link::AvsSettings;
 use serde::Deserialize;
 
 pub use tables::{
-    Airplay, Bluetooth, Discovery, Encryption, Group, Http, Input, Login, Scope, Snapcast, SnapcastCodec, Speaker,
-    Voice,
+    Airplay, Bluetooth, Discovery, Encryption, Group, Http, Input, Login, Scope, Snapcast, SnapcastCodec,
+    Speaker, Voice,
 };
 
 /// Everything the file can say. Every part has defaults; an empty file is a hub without Amazon that finds speakers.
