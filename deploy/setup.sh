@@ -142,6 +142,57 @@ check_cargo_tool() {
   cargo install --locked "$2" </dev/null || die "$2 could not be installed; try: cargo install --locked $2"
 }
 
+# The Sendspin clients that the tests judge us by, in the folder of built things: the reference client of PyPI, which wants
+# Python 3.12 or newer, and the library of npm. Exact versions; a stamp says that they are there.
+SENDSPIN_PYTHON=(sendspin==9.0.0 aiosendspin==10.2.1)
+SENDSPIN_NODE=(@sendspin/sendspin-js@3.2.1)
+
+# Prints a Python of 3.12 or newer; fails where there is none.
+new_python() {
+  local candidate
+  for candidate in python3.14 python3.13 python3.12 python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python; do
+    if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then
+      command -v "$candidate"
+      return 0
+    fi
+  done
+  return 1
+}
+
+sendspin_peers() {
+  local peers python
+  peers=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/peers
+  if [ "$(cat "$peers/venv/stamp" 2>/dev/null)" != "${SENDSPIN_PYTHON[*]}" ]; then
+    if python=$(new_python); then
+      say "installing ${SENDSPIN_PYTHON[*]} into $peers/venv"
+      mkdir -p "$peers"
+      if "$python" -m venv --clear "$peers/venv" \
+          && "$peers/venv/bin/pip" install --quiet --disable-pip-version-check "${SENDSPIN_PYTHON[@]}"; then
+        printf '%s\n' "${SENDSPIN_PYTHON[*]}" > "$peers/venv/stamp"
+      else
+        say "the Python package sendspin could not be installed; its tests will say that it is missing" >&2
+      fi
+    else
+      say "no Python of 3.12 or newer with venv here (python3.12, python3.13, pyenv): tests with the Sendspin reference" \
+        "client will say that it is missing" >&2
+    fi
+  fi
+  if [ "$(cat "$peers/node/stamp" 2>/dev/null)" != "${SENDSPIN_NODE[*]}" ]; then
+    if command -v npm >/dev/null; then
+      say "installing ${SENDSPIN_NODE[*]} into $peers/node"
+      mkdir -p "$peers/node"
+      if npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix "$peers/node" \
+          "${SENDSPIN_NODE[@]}" </dev/null; then
+        printf '%s\n' "${SENDSPIN_NODE[*]}" > "$peers/node/stamp"
+      else
+        say "${SENDSPIN_NODE[*]} could not be installed; its test will say that it is missing" >&2
+      fi
+    else
+      say "no npm here: the test with ${SENDSPIN_NODE[*]} will say that it is missing" >&2
+    fi
+  fi
+}
+
 mode=${1:-run}
 case $mode in
   --install) shift; install_packages "$@"; exit ;;
@@ -166,6 +217,9 @@ else
 fi
 check_rust
 case $mode in
-  test) check_cargo_tool nextest cargo-nextest ;;
+  test)
+    check_cargo_tool nextest cargo-nextest
+    sendspin_peers
+    ;;
   fuzz) check_cargo_tool fuzz cargo-fuzz ;;
 esac
