@@ -11,7 +11,7 @@ use antiphon_audio::resample::fixed::{Run, Stream, To48};
 use bytes::Bytes;
 use prometheus::Registry;
 
-use super::format::Format;
+use super::format::{Codec, Format};
 use crate::roles::metrics::Metrics;
 
 /// What all clients' roles share; cheap to clone.
@@ -71,6 +71,10 @@ impl Press {
             return self.encoders.get_mut(place).map(|(_, encoder)| encoder);
         }
         let encoder = encode::Shared::new(format.encoding()).ok()?;
+        if format.codec == Codec::Flac && encoder.header().is_empty() {
+            // A FLAC stream has a header; an encoder without one is not made yet.
+            return None;
+        }
         self.encoders.push((format, encoder));
         self.encoders.last_mut().map(|(_, encoder)| encoder)
     }
