@@ -7,7 +7,7 @@
 use antiphon_endpoint::calibration::TABLE;
 
 use crate::phase::Phase;
-use crate::teams::{Make, Sender};
+use crate::support::teams::{Make, Sender};
 
 /// Prints a row for each kind that played together with a snapclient.
 pub fn print(phase: &Phase) {

@@ -6,7 +6,7 @@ use crate::support::analysis::{
 };
 use crate::support::lab::rack::RATE;
 use crate::support::lab::recording::Recording;
-use crate::teams::{Make, Place, Sender};
+use crate::support::teams::{Make, Place, Sender};
 
 /// How far apart two receivers may be to be found at all, seconds.
 const REACH: f64 = 0.02;

@@ -18,14 +18,13 @@ mod judge;
 mod phase;
 mod plot;
 mod report;
-mod teams;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use report::Report;
 use support::LabError;
-use teams::{Make, Sender, Team};
+use support::teams::{Make, Sender, Team};
 
 /// What is asked for on the command line.
 struct Wish {

@@ -8,7 +8,7 @@ use crate::support::lab::Lab;
 use crate::support::lab::error::{LabError, LabResult};
 use crate::support::lab::rack::{Offer, RATE, Rack, SAP};
 use crate::support::stimulus::{chirps, interleaved, sine, write_wav};
-use crate::teams::{self, HOSTS, Make, Place, Playing, SNAPSERVER_RATE, Sound, Team};
+use crate::support::teams::{self, HOSTS, Make, Place, Playing, SNAPSERVER_RATE, Sound, Team};
 
 /// What is played before the figures count, seconds: receivers find their pace.
 pub const SETTLE: u32 = 20;

@@ -12,7 +12,7 @@ use plotters::style::{FontStyle, register_font};
 use crate::judge::TeamFigures;
 use crate::phase::Phase;
 use crate::report::Report;
-use crate::teams::Sender;
+use crate::support::teams::Sender;
 
 const WIDTH: u32 = 1200;
 /// Of one phase.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::judge::{PairFigures, TeamFigures};
 use crate::phase::{Phase, SETTLE};
-use crate::teams::Sender;
+use crate::support::teams::Sender;
 
 /// What such figures can and cannot tell; printed with them.
 const LIMITS: &str = "All outputs are columns of one PulseAudio sink with one clock, and players know their delay as \

@@ -16,6 +16,7 @@
 //! - [`house`]: in a lab, the hub as a program against a simulated Alexa service;
 //! - [`login`]: logging in as people and their programs do, and what the hub keeps on disk;
 //! - [`patience`]: waiting for a state instead of sleeping;
+//! - [`teams`]: in a lab, receivers of several kinds and the senders that are compared;
 //! - [`witness`]: virtual speakers that tell the hub's clock and can be made to take no sound.
 //!
 //! A test that needs what this machine has not says so aloud and passes: see [`or_skip`].
@@ -44,6 +45,7 @@ pub mod rooms;
 pub mod sound;
 pub mod speech;
 pub mod stimulus;
+pub mod teams;
 pub mod telling;
 pub mod witness;
 

@@ -1,4 +1,5 @@
-//! Teams of receivers and whoever sends to them: how each is brought up on the lab's hosts and made to play.
+//! Teams of receivers and whoever sends to them: how each is brought up on the lab's hosts and made to play. `make
+//! sync-report` compares teams, and the tests of mixed groups have one.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -6,13 +7,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::house::House;
-use crate::support::lab::Lab;
-use crate::support::lab::error::{LabError, LabResult};
-use crate::support::lab::rack::{PULSE_PORT, Rack};
-use crate::support::lab::raop_sender::RaopSender;
-use crate::support::lab::receiver::{PORT, Receiver};
-use crate::support::lab::snapcast::{self, Sink, SnapClient, SnapServer};
+use super::house::House;
+use super::lab::Lab;
+use super::lab::error::{LabError, LabResult};
+use super::lab::rack::{PULSE_PORT, Rack};
+use super::lab::raop_sender::RaopSender;
+use super::lab::receiver::{PORT, Receiver};
+use super::lab::snapcast::{self, Sink, SnapClient, SnapServer};
 
 /// The hosts that every phase has, beside one for each receiver.
 pub const HOSTS: [&str; 4] = ["hub", "rack", "snapd", "raop"];
@@ -121,8 +122,10 @@ pub fn configuration(lab: &Lab, teams: &[Team], places: &[Vec<Place>]) -> String
 pub struct Playing {
     sender: Sender,
     group: String,
-    receivers: Vec<Receiver>,
-    clients: Vec<SnapClient>,
+    /// Those of AirPlay, in the order of their places.
+    pub receivers: Vec<Receiver>,
+    /// Those of Snapcast, in the order of their places.
+    pub clients: Vec<SnapClient>,
     server: Option<SnapServer>,
     raop: Option<RaopSender>,
 }
