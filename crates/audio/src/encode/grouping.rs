@@ -89,13 +89,14 @@ impl Grouping {
 
     /// Takes the next piece, whose first frame is heard at `due` and follows the last one's, and hands every run that
     /// is complete to `out`.
-    pub fn push(&mut self, due: HubTime, piece: Piece, shared: &Shared, mut out: impl FnMut(Run)) {
+    pub fn push(&mut self, due: HubTime, piece: Piece, shared: &mut Shared, mut out: impl FnMut(Run)) {
         match self.cut {
             Cut::Pieces(most) => {
                 if self.pieces.is_empty() {
                     self.due = due;
                     self.missing = shared.left_of_chunk(&piece.samples).unwrap_or(most);
                 }
+                shared.place(&piece.samples, self.missing);
                 self.pieces.push(piece);
                 self.missing -= 1;
                 if self.missing == 0 {

@@ -5,6 +5,7 @@
 //! by the allocation of its samples, which is kept alive while its chunk is remembered, so that the address cannot come
 //! to mean other samples.
 
+mod flac;
 mod grouping;
 mod pcm;
 mod shared;

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::flac::{self, Flac};
 use super::{Codec, EncodeError, Format, Piece, pcm};
 
 /// Chunks remembered. Members of a group come to the same sound within a tick or two of their task; 48 chunks of three
 /// blocks are 1.1 s, enough for one whose session has just begun and who is given a whole lead at once.
 const REMEMBERED: usize = 48;
+
+/// Pieces of which is remembered where in a chunk they lie: half a second of two contents and some voices over them.
+const PLACES: usize = 192;
 
 /// A receiver's own state of an encoder that builds upon what came before; the others leave it empty.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +34,10 @@ pub struct Chunk {
 #[derive(Debug)]
 pub struct Shared {
     format: Format,
+    flac: Flac,
     made: VecDeque<Made>,
+    /// Pieces that were put into chunks lately, and how many from each on end its chunk.
+    places: VecDeque<(Arc<[i16]>, usize)>,
 }
 
 #[derive(Debug)]
@@ -45,7 +52,8 @@ impl Shared {
         if format.codec == Codec::Opus && format.rate.hertz() != 48_000 {
             return Err(EncodeError::Rate { codec: format.codec, hertz: format.rate.hertz() });
         }
-        Ok(Self { format, made: VecDeque::with_capacity(REMEMBERED) })
+        let (made, places) = (VecDeque::with_capacity(REMEMBERED), VecDeque::with_capacity(PLACES));
+        Ok(Self { format, flac: Flac::default(), made, places })
     }
 
     /// What it makes.
@@ -55,7 +63,10 @@ impl Shared {
 
     /// What goes before the first chunk of a stream; empty where the coding wants nothing.
     pub fn header(&self) -> Bytes {
-        Bytes::new()
+        match self.format.codec {
+            Codec::Flac => flac::header(self.format),
+            Codec::Pcm | Codec::Opus => Bytes::new(),
+        }
     }
 
     /// The pieces as one chunk.
@@ -65,7 +76,10 @@ impl Shared {
             return Chunk { bytes: made.bytes.clone(), frames, fresh: false };
         }
         let mut out = Vec::with_capacity(frames * 6);
-        pcm::encode(pieces, self.format.depth, &mut out);
+        match self.format.codec {
+            Codec::Flac => self.flac.encode(self.format, pieces, &mut out),
+            Codec::Pcm | Codec::Opus => pcm::encode(pieces, self.format.depth, &mut out),
+        }
         let bytes = Bytes::from(out);
         if self.made.len() == REMEMBERED {
             self.made.pop_front();
@@ -74,16 +88,22 @@ impl Shared {
         Chunk { bytes, frames, fresh: true }
     }
 
-    /// How many pieces from this one on, itself included, end a chunk that was made of others before it; `None` when it
-    /// begins one, or is not known.
+    /// How many pieces from this one on, itself included, end a chunk into which another receiver put it; `None` when
+    /// none did lately.
     pub fn left_of_chunk(&self, samples: &Arc<[i16]>) -> Option<usize> {
-        for made in self.made.iter().rev() {
-            let place = made.pieces.iter().position(|piece| Arc::ptr_eq(&piece.samples, samples));
-            if let Some(place) = place {
-                return (place > 0).then(|| made.pieces.len() - place);
-            }
+        let known = self.places.iter().rev().find(|(other, _)| Arc::ptr_eq(other, samples));
+        known.map(|(_, left)| *left)
+    }
+
+    /// Remembers where a piece lies, for others who begin.
+    pub(super) fn place(&mut self, samples: &Arc<[i16]>, left: usize) {
+        if self.left_of_chunk(samples).is_some() {
+            return;
         }
-        None
+        if self.places.len() == PLACES {
+            self.places.pop_front();
+        }
+        self.places.push_back((Arc::clone(samples), left));
     }
 
     /// Newest first: that is where a group's other members find theirs.

@@ -48,8 +48,8 @@ impl Encoder {
     }
 
     /// What it shares.
-    pub fn shared(&self) -> &Shared {
-        &self.shared
+    pub fn shared(&mut self) -> &mut Shared {
+        &mut self.shared
     }
 
     /// A chunk of these pieces.
