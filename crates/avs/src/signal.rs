@@ -24,6 +24,8 @@ pub enum Signal {
     },
     /// News about a stream. About a stream that was stopped meanwhile it is ignored.
     Player(PlayerId, PlayerNews),
+    /// How early its sound must be ordered from now on.
+    Lead(Duration),
     /// This speaker hears somebody else's content from now on.
     ContentTaken,
     /// A person stopped the content here.

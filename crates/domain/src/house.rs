@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::group::{Change, Group, Leaving, Target};
 use crate::id::{GroupId, SpeakerId};
 use crate::level::{Level, LevelCommand};
+use crate::timing::{Offset, Timing};
 use crate::units::Volume;
 
 /// How the ids of groups of one begin.
@@ -53,6 +54,8 @@ pub struct House {
     /// Configured groups that were formed once: a person who dissolves one does not find it back after a restart.
     #[serde(default)]
     formed: BTreeSet<GroupId>,
+    #[serde(default)]
+    timing: Timing,
 }
 
 impl House {
@@ -67,6 +70,8 @@ impl House {
 
     /// Forgets a speaker for good.
     pub fn forget(&mut self, speaker: &SpeakerId) {
+        self.timing.forget_speaker(speaker);
+        self.timing.forget_group(&Self::own_id(speaker));
         // A speaker that is not here is forgotten already.
         let _ = self.detach(speaker);
     }
@@ -134,6 +139,25 @@ impl House {
         if let Ok(group) = self.home_of(speaker) {
             group.heard(speaker);
         }
+    }
+
+    /// When speakers are heard, as people set it.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// Has a speaker be heard so much later than the others.
+    pub fn set_offset(&mut self, speaker: &SpeakerId, offset: Offset) -> Result<(), HouseError> {
+        self.home_of(speaker)?;
+        self.timing.set_offset(speaker, offset);
+        Ok(())
+    }
+
+    /// Has a group be as quick as its members can, or not.
+    pub fn set_low_latency(&mut self, group: &GroupId, on: bool) -> Result<(), HouseError> {
+        self.group_mut(group)?;
+        self.timing.set_low_latency(group, on);
+        Ok(())
     }
 
     /// Makes a group of these speakers, or changes who is in it. The first one's level is the group's when it is new;
@@ -205,6 +229,10 @@ impl House {
         let leaving = home.leave(speaker).ok_or_else(nobody)?;
         if home.members().is_empty() {
             self.groups.remove(&id);
+            // A lone speaker's own wish waits for it; a group that is gone has none.
+            if Self::is_formed(&id) {
+                self.timing.forget_group(&id);
+            }
         }
         Ok(leaving)
     }

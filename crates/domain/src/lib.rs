@@ -17,10 +17,12 @@ pub mod moment;
 pub mod playlist;
 pub mod secret;
 pub mod sound;
+pub mod timing;
 pub mod units;
 
 pub use id::{GroupId, SpeakerId};
 pub use level::{Level, LevelCommand, Report};
 pub use moment::{Moment, WallTime};
 pub use secret::Secret;
+pub use timing::Offset;
 pub use units::{Frames, Gain, HubTime, Lead, SampleRate, Volume, VolumeStep};

@@ -17,6 +17,9 @@ pub enum OutOfRange {
     /// A volume step outside -100 to 100.
     #[error("a volume step is -100 to 100, not {0}")]
     VolumeStep(i64),
+    /// An offset outside -1000 to 1000 ms.
+    #[error("an offset is -1000 to 1000 ms, not {0}")]
+    Offset(i64),
 }
 
 /// A volume as people say it: 0 to 100 (AVS Speaker 1.0 uses the same scale).

@@ -245,6 +245,10 @@ impl Interface for Alerts {
             Signal::Sound(id, news) => self.sound_news(*id, news, turn),
             Signal::Stored(receipt, ok) => self.stored(*receipt, *ok, turn),
             Signal::Fetched(asset, outcome) => self.fetched(asset, outcome.is_ok(), turn),
+            Signal::Lead(lead) => {
+                self.lead = *lead;
+                self.step(turn);
+            }
             Signal::Wish(Wish::StopAlert) => self.stop_here(turn),
             Signal::Wish(Wish::AlertVolume(volume)) => self.set_volume(i64::from(*volume), turn),
             Signal::Wish(Wish::AlarmRamp(ascending)) => self.set_ramp(*ascending, true, turn),
