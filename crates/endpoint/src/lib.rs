@@ -89,13 +89,15 @@ pub enum Control {
     Level(Level),
     /// What is heard, for receivers that show it. The latest wins; kinds that show nothing ignore it.
     Now(Arc<NowPlaying>),
+    /// Move due times so from now on. For [`Shifted`], which keeps it to itself: no kind is ever told.
+    Shift(Shift),
 }
 
 /// An open session with one endpoint. Dropping it says farewell to the receiver and frees it.
 ///
 /// Called from the render thread and from actors: no method waits for the peer.
 pub trait Endpoint: Send {
-    /// What it can do; fixed for the session.
+    /// What it can do; fixed for the session, but for what [`Control::Shift`] changes.
     fn caps(&self) -> Caps;
 
     /// Takes a block, in order of `due` and at least [`Caps::lead`] ahead. A block that cannot be taken (late, not

@@ -38,15 +38,26 @@ impl Shift {
 }
 
 /// An endpoint whose due times are moved.
+///
+/// While it plays, [`Control::Shift`] changes by how much: what the receiver has goes on, and then there is a hole of as
+/// much as it is to be later, or so many whole blocks are left out as it is to be earlier. Nothing is taken back: what
+/// was sent early could not be sent again in time.
 pub struct Shifted {
     inner: Box<dyn Endpoint>,
     shift: Shift,
+    /// Where what was told ends, as it was told.
+    end: Option<HubTime>,
+    /// The shift before this one, and where what was told under it ends.
+    before: Option<(Shift, HubTime)>,
 }
+
+/// Due times are rounded down to nanoseconds: blocks that follow each other may overlap by that.
+const ROUNDING: Duration = Duration::from_micros(1);
 
 impl Shifted {
     /// Moves what `inner` is told by `shift`.
     pub fn new(inner: Box<dyn Endpoint>, shift: Shift) -> Self {
-        Self { inner, shift }
+        Self { inner, shift, end: None, before: None }
     }
 }
 
@@ -57,16 +68,36 @@ impl Endpoint for Shifted {
     }
 
     fn play(&mut self, block: &Block) {
-        let due = self.shift.told(block.due);
-        self.inner.play(&Block { due, samples: block.samples.clone() });
+        let block = Block { due: self.shift.told(block.due), samples: block.samples.clone() };
+        if self.end.is_some_and(|end| block.due + ROUNDING < end) {
+            return;
+        }
+        self.end = Some(block.end());
+        self.inner.play(&block);
     }
 
     fn flush(&mut self, from: HubTime) {
-        self.inner.flush(self.shift.told(from));
+        let mut told = self.shift.told(from);
+        // What went out under the shift before is taken back where it lies.
+        if let Some((before, end)) = self.before.take() {
+            let old = before.told(from);
+            if old < end {
+                told = told.min(old);
+                self.before = Some((before, old));
+            }
+        }
+        self.end = self.end.map(|end| end.min(told));
+        self.inner.flush(told);
     }
 
     fn control(&mut self, control: Control) {
-        self.inner.control(control);
+        match control {
+            Control::Shift(shift) => {
+                self.before = self.end.map(|end| (self.shift, end));
+                self.shift = shift;
+            }
+            other => self.inner.control(other),
+        }
     }
 }
 
@@ -82,5 +113,69 @@ mod tests {
         let later = Shift { latency_micros: 0, offset_millis: 4 };
         assert_eq!(later.told(HubTime::from_nanos(0)), HubTime::from_nanos(4_000_000));
         assert_eq!(later.lead(Lead(Duration::from_millis(10))), Lead(Duration::from_millis(10)));
+    }
+
+    /// Notes what it is told.
+    #[derive(Clone, Default)]
+    struct Told(std::sync::Arc<std::sync::Mutex<Vec<(&'static str, i64)>>>);
+
+    impl Endpoint for Told {
+        fn caps(&self) -> Caps {
+            Caps { lead: Lead(Duration::from_millis(100)), own_volume: false }
+        }
+
+        fn play(&mut self, block: &Block) {
+            self.0.lock().unwrap().push(("play", block.due.nanos() / 1_000_000));
+        }
+
+        fn flush(&mut self, from: HubTime) {
+            self.0.lock().unwrap().push(("flush", from.nanos() / 1_000_000));
+        }
+
+        fn control(&mut self, control: Control) {
+            assert!(!matches!(control, Control::Shift(_)), "kinds know nothing of it");
+        }
+    }
+
+    /// A block of 10 ms.
+    fn block(ms: i64) -> Block {
+        Block { due: HubTime::from_nanos(ms * 1_000_000), samples: vec![0; 441 * 2].into() }
+    }
+
+    fn later_by(offset_millis: i32) -> Shift {
+        Shift { latency_micros: 0, offset_millis }
+    }
+
+    #[test]
+    fn later_while_it_plays_is_a_hole_and_earlier_leaves_blocks_out() {
+        let told = Told::default();
+        let mut shifted = Shifted::new(Box::new(told.clone()), later_by(0));
+        shifted.play(&block(0));
+        shifted.control(Control::Shift(later_by(12)));
+        shifted.play(&block(10));
+        shifted.play(&block(20));
+        shifted.control(Control::Shift(later_by(-15)));
+        assert_eq!(shifted.caps().lead, Lead(Duration::from_millis(115)));
+        for ms in [30, 40, 50, 60] {
+            shifted.play(&block(ms));
+        }
+        // Nothing overlaps: the last one under the old shift ends at 42.
+        assert_eq!(*told.0.lock().unwrap(), [("play", 0), ("play", 22), ("play", 32), ("play", 45)]);
+    }
+
+    #[test]
+    fn a_flush_takes_back_what_the_old_shift_sent() {
+        let told = Told::default();
+        let mut shifted = Shifted::new(Box::new(told.clone()), later_by(0));
+        shifted.play(&block(0));
+        shifted.play(&block(10));
+        shifted.control(Control::Shift(later_by(100)));
+        shifted.play(&block(20));
+        shifted.flush(HubTime::from_nanos(10_000_000));
+        shifted.play(&block(10));
+        shifted.flush(HubTime::from_nanos(20_000_000));
+        let told = told.0.lock().unwrap();
+        let all = [("play", 0), ("play", 10), ("play", 120), ("flush", 10), ("play", 110), ("flush", 120)];
+        assert_eq!(*told, all);
     }
 }

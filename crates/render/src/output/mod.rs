@@ -198,7 +198,15 @@ impl OutputState {
     }
 
     pub(crate) fn control(&mut self, control: Control, clock: &dyn Clock) {
-        self.call(clock, |endpoint| endpoint.control(control));
+        let shifts = matches!(control, Control::Shift(_));
+        let mut lead = self.lead;
+        self.call(clock, |endpoint| {
+            endpoint.control(control);
+            if shifts {
+                lead = endpoint.caps().lead.0;
+            }
+        });
+        self.lead = lead;
     }
 
     /// Hands out every block whose time has come.
