@@ -3,6 +3,7 @@
 mod device;
 mod link;
 mod listen;
+mod timing;
 
 use std::path::PathBuf;
 
@@ -27,7 +28,7 @@ pub struct Cli {
         value_name = "URL"
     )]
     hub: String,
-    /// With `speakers`, `alarms` and `equalizer`: print JSON, for scripts.
+    /// With `speakers`, `alarms`, `equalizer`, `sync` and `pair`: print JSON, for scripts.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -128,6 +129,32 @@ enum Command {
         #[arg(allow_hyphen_values = true)]
         settings: Vec<String>,
     },
+    /// Show or set how much later than the others a speaker is heard, in ms; below 0 earlier.
+    Offset {
+        /// A speaker, by id or name.
+        name: String,
+        /// -1000 to 1000; nothing: show it.
+        #[arg(allow_hyphen_values = true)]
+        ms: Option<i64>,
+    },
+    /// Have a group be as quick as its speakers can, from its next stream on.
+    LowLatency {
+        /// A speaker or group, by id or name.
+        name: String,
+        /// `on` or `off`.
+        #[arg(default_value = "on", value_parser = ["on", "off"])]
+        switch: String,
+    },
+    /// Show how well speakers keep time.
+    Sync,
+    /// Show which receivers ask to be let in, or answer one.
+    Pair {
+        /// A receiver, by id or name; absent: show all.
+        name: Option<String>,
+        /// The code it shows, or `approve`, `refuse`, `unpair`; absent: approve.
+        #[arg(value_name = "CODE|approve|refuse|unpair")]
+        answer: Option<String>,
+    },
     /// Play one of the hub's inputs.
     Input {
         /// A speaker, by id or name.
@@ -211,6 +238,14 @@ impl Cli {
             }
             Command::Press { name, key, switch } => device::press(&client, name, key, switch == "on")?,
             Command::Equalizer { name, settings } => device::equalizer(&client, name, settings, self.json)?,
+            Command::Offset { name, ms } => timing::offset(&client, name, *ms)?,
+            Command::LowLatency { name, switch } => {
+                timing::low_latency(&client, place(name)?, name, switch == "on")?;
+            }
+            Command::Sync => timing::sync(&client, self.json)?,
+            Command::Pair { name, answer } => {
+                timing::pair(&client, name.as_deref(), answer.as_deref(), self.json)?;
+            }
             Command::Input { name, input } => {
                 device::put(&client, name, &["input"], json!({ "input": input }))?;
             }

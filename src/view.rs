@@ -1,7 +1,9 @@
 //! The picture of the hub for people: finds what they name, and prints it.
 
+mod sync;
 mod table;
 
+pub(crate) use sync::{asks, sync};
 pub(crate) use table::{alarms, table, tone};
 
 use antiphon_actors::snapshot::Snapshot;

@@ -1,6 +1,6 @@
 //! Builds the parts in order and hands each its dependencies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use antiphon_actors::{Parts, SpeakerSettings};
 use antiphon_bluetooth::{Bluetooth, BluetoothConfig};
 use antiphon_discovery::{ConfiguredSpeaker, DiscoveryConfig};
 use antiphon_domain::media::Media;
-use antiphon_domain::{GroupId, SpeakerId, Volume};
+use antiphon_domain::{GroupId, Offset, SpeakerId, Volume};
 use antiphon_endpoint::{Clock, Kind};
 use antiphon_link::{AvsSettings, LinkContext};
 use antiphon_render::{HubClock, RenderConfig, Renderer};
@@ -59,6 +59,7 @@ pub(crate) fn build(
         locales: config.voice.locales.clone(),
         settings: settings(config),
         groups: groups(config),
+        low_latency: low_latency(config),
     };
     Ok((parts, registry))
 }
@@ -123,6 +124,11 @@ fn groups(config: &Config) -> Vec<(GroupId, String, Vec<SpeakerId>)> {
     config.groups.iter().map(group).collect()
 }
 
+fn low_latency(config: &Config) -> BTreeSet<GroupId> {
+    let quick = config.groups.iter().filter(|g| g.low_latency);
+    quick.map(|g| GroupId::new(g.id.clone())).collect()
+}
+
 /// What the configuration says of any speaker, discovered ones without a table of their own included.
 fn settings(config: &Config) -> Box<dyn Fn(&SpeakerId) -> SpeakerSettings + Send + Sync> {
     let own: BTreeMap<String, Speaker> = config.speakers.iter().map(|s| (s.id.clone(), s.clone())).collect();
@@ -135,6 +141,7 @@ fn settings(config: &Config) -> Box<dyn Fn(&SpeakerId) -> SpeakerSettings + Send
             name: speaker.and_then(|s| s.name.clone()),
             zone: speaker.and_then(|s| s.zone.clone()),
             ceiling: speaker.map_or(Volume::MAX, |s| s.ceiling),
+            offset: speaker.map_or(Offset::default(), |s| s.offset_ms),
             link: link(&avs, &serial),
             refresh_token: speaker.and_then(|s| s.refresh_token.clone()),
             microphone: speaker.and_then(|s| s.microphone.clone()),

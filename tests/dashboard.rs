@@ -136,7 +136,9 @@ fn lab_every_expression_of_the_dashboard_has_an_answer() {
         turn += 1;
         let sentence = format!("set volume to {}", 3 + turn % 4);
         house.wait(house.simulator().say("kitchen", &sentence)).expect("said");
-        open.retain(|(panel, expression)| answers(&lab, panel, expression) == 0);
+        open.retain(|(panel, expression)| {
+            answers(&lab, panel, expression) == 0 && !may_be_absent(expression)
+        });
         open.is_empty().then_some(())
     });
     assert!(
@@ -144,6 +146,12 @@ fn lab_every_expression_of_the_dashboard_has_an_answer() {
         "no answer to {open:#?}\n{}",
         lab.get("hub", "http://127.0.0.1:8780/metrics").expect("metrics").1
     );
+}
+
+/// Whether it shows what only some protocols tell: there is nothing where none of the speakers' does.
+fn may_be_absent(expression: &str) -> bool {
+    let told = ["error", "offset", "uncertainty", "clock_uncertainty", "drift", "corrections"];
+    told.iter().any(|what| expression.contains(&format!("antiphon_sync_{what}_")))
 }
 
 /// How many samples Prometheus answers to an expression; one that it refuses is a failure at once.

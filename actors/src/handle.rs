@@ -1,5 +1,6 @@
 //! All that a surface may hold: commands in, the picture out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -8,7 +9,8 @@ use antiphon_avs::signal::Wish;
 use antiphon_domain::group::Target;
 use antiphon_domain::house::HouseError;
 use antiphon_domain::media::Media;
-use antiphon_domain::{GroupId, LevelCommand, SpeakerId};
+use antiphon_domain::{GroupId, LevelCommand, Offset, SpeakerId};
+use antiphon_endpoint::{Answer, AnswerError, Ask, Kind};
 use thiserror::Error;
 
 use crate::hub::Hub;
@@ -36,11 +38,12 @@ pub enum HubError {
 #[derive(Clone)]
 pub struct HubHandle {
     hub: Addr<Hub>,
+    kinds: Vec<Arc<dyn Kind>>,
 }
 
 impl HubHandle {
-    pub(crate) fn new(hub: Addr<Hub>) -> Self {
-        Self { hub }
+    pub(crate) fn new(hub: Addr<Hub>, kinds: Vec<Arc<dyn Kind>>) -> Self {
+        Self { hub, kinds }
     }
 
     async fn ask<M, T>(&self, message: M) -> Result<T, HubError>
@@ -60,6 +63,16 @@ impl HubHandle {
     /// Changes loudness; on disk when this returns: the road that every surface shares with voice.
     pub async fn change_level(&self, target: Target, command: LevelCommand) -> Result<(), HubError> {
         self.ask(ChangeLevel { target, command, by_directive: false, received: None }).await
+    }
+
+    /// Has a speaker be heard so much later than everybody else; on disk when this returns.
+    pub async fn set_offset(&self, speaker: SpeakerId, offset: Offset) -> Result<(), HubError> {
+        self.ask(SetOffset { speaker, offset }).await
+    }
+
+    /// Has a group be as quick as its members can, from its next stream on; on disk when this returns.
+    pub async fn set_low_latency(&self, target: Target, on: bool) -> Result<(), HubError> {
+        self.ask(SetLowLatency { target, on }).await
     }
 
     /// Plays a stream on a group.
@@ -133,6 +146,36 @@ impl HubHandle {
     /// Forgets a speaker for good.
     pub async fn forget(&self, speaker: SpeakerId) -> Result<(), HubError> {
         self.ask(Forget(speaker)).await
+    }
+
+    /// The receivers that want something of a person before they play for us, each with its kind's name.
+    pub async fn asks(&self) -> Result<Vec<(&'static str, Ask)>, HubError> {
+        let kinds = self.kinds.clone();
+        // A kind may read what it remembers from the disk.
+        let asks = tokio::task::spawn_blocking(move || {
+            let of = |kind: &Arc<dyn Kind>| kind.asks().into_iter().map(|ask| (kind.name(), ask)).collect();
+            kinds.iter().flat_map(|kind| -> Vec<_> { of(kind) }).collect()
+        });
+        asks.await.map_err(|_| HubError::Ending)
+    }
+
+    /// A person's answer to one that asks; carried out when this returns.
+    pub async fn answer(
+        &self,
+        speaker: SpeakerId,
+        answer: Answer,
+    ) -> Result<Result<(), AnswerError>, HubError> {
+        let kinds = self.kinds.clone();
+        let told = tokio::task::spawn_blocking(move || {
+            for kind in &kinds {
+                match kind.answer(&speaker, &answer) {
+                    Err(AnswerError::Unknown(_)) => {}
+                    told => return told,
+                }
+            }
+            Err(AnswerError::Unknown(speaker))
+        });
+        told.await.map_err(|_| HubError::Ending)
     }
 
     /// Ends the hub in order: speakers, discovery, archive. Everything is on disk when this returns.

@@ -15,6 +15,7 @@ pub mod messages;
 pub mod metrics;
 pub mod parts;
 pub mod post;
+pub mod reach;
 pub mod requests;
 pub mod snapshot;
 pub mod speaker;

@@ -1,6 +1,9 @@
 //! What the actors count, registered on the registry they are handed.
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use antiphon_endpoint::SyncReport;
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// The actors' figures.
 #[derive(Clone)]
@@ -18,7 +21,7 @@ pub struct Metrics {
     /// 1 while sound is heard at a speaker.
     pub playing: IntGaugeVec,
     /// Hundredths of dB below full scale of what a speaker plays.
-    pub meter: prometheus::GaugeVec,
+    pub meter: GaugeVec,
     /// Actors made anew after they died or fell silent.
     pub restarts: IntCounterVec,
     /// Actors that failed too often and were left so.
@@ -47,6 +50,8 @@ pub struct Metrics {
     pub captures: IntCounterVec,
     /// Utterances handed to a link.
     pub uploads: IntCounterVec,
+    /// How well speakers keep time.
+    pub sync: SyncMetrics,
 }
 
 impl Metrics {
@@ -72,7 +77,7 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
-        let meter = prometheus::GaugeVec::new(
+        let meter = GaugeVec::new(
             Opts::new(
                 "antiphon_speaker_level_dbfs",
                 "Loudness of what the speaker just played, dB below full scale",
@@ -166,6 +171,129 @@ impl Metrics {
                 &["speaker"],
             )?,
             uploads: counter("antiphon_actors_uploads_total", "Utterances handed to the link", &["speaker"])?,
+            sync: SyncMetrics::new(registry)?,
         })
+    }
+}
+
+/// How well speakers keep time. A series is there only as long as its speaker's protocol tells what it shows.
+#[derive(Clone)]
+pub struct SyncMetrics {
+    /// How far from its due time sound is heard, late or early alike.
+    pub error: HistogramVec,
+    /// The same as last told, late above 0.
+    pub offset: GaugeVec,
+    /// How far the true error may be from that.
+    pub uncertainty: GaugeVec,
+    /// How well the receiver's clock is known.
+    pub clock_uncertainty: GaugeVec,
+    /// How much faster than the hub's it runs.
+    pub drift: GaugeVec,
+    /// Corrections by kind.
+    pub corrections: IntCounterVec,
+    /// Blocks that did not come in time.
+    pub underruns: IntCounterVec,
+    /// How early blocks are sent.
+    pub lead: GaugeVec,
+}
+
+/// From 10 us, which no ear and few receivers can tell, to 100 ms, which is an echo.
+const ERRORS: [f64; 13] =
+    [10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3];
+
+impl SyncMetrics {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let labels = ["speaker", "kind"];
+        let gauge = |name: &str, help: &str| {
+            let vec = GaugeVec::new(Opts::new(name, help), &labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let help = "How far from its due time sound is heard, late or early alike, where the protocol tells";
+        let error = HistogramVec::new(
+            HistogramOpts::new("antiphon_sync_error_seconds", help).buckets(ERRORS.to_vec()),
+            &labels,
+        )?;
+        registry.register(Box::new(error.clone()))?;
+        Ok(Self {
+            error,
+            offset: gauge(
+                "antiphon_sync_offset_seconds",
+                "How far from its due time sound is heard now: late above 0, early below",
+            )?,
+            uncertainty: gauge(
+                "antiphon_sync_uncertainty_seconds",
+                "The true offset lies within this of the one shown",
+            )?,
+            clock_uncertainty: gauge(
+                "antiphon_sync_clock_uncertainty_seconds",
+                "How well the receiver's clock is known",
+            )?,
+            drift: gauge(
+                "antiphon_sync_drift_ppm",
+                "How much faster than the hub's the receiver's clock runs",
+            )?,
+            corrections: counter(
+                "antiphon_sync_corrections_total",
+                "What was done to keep the receiver in time",
+                &["speaker", "kind", "correction"],
+            )?,
+            underruns: counter(
+                "antiphon_sync_underruns_total",
+                "Blocks that did not reach the receiver in time",
+                &labels,
+            )?,
+            lead: gauge("antiphon_sync_lead_seconds", "How early blocks are sent, offset included")?,
+        })
+    }
+
+    /// Shows what a speaker's endpoint told.
+    pub fn take(&self, speaker: &str, kind: &str, report: &SyncReport) {
+        let labels = [speaker, kind];
+        if let Some(error) = report.error {
+            let seconds = error.nanos as f64 / 1e9;
+            self.error.with_label_values(&labels).observe(seconds.abs());
+            self.offset.with_label_values(&labels).set(seconds);
+            self.uncertainty.with_label_values(&labels).set(error.uncertainty.as_secs_f64());
+        }
+        if let Some(clock) = report.clock {
+            self.clock_uncertainty.with_label_values(&labels).set(clock.uncertainty.as_secs_f64());
+            if let Some(drift) = clock.drift_ppm {
+                self.drift.with_label_values(&labels).set(drift);
+            }
+        }
+        let done = report.corrections;
+        for (correction, count) in
+            [("rate", done.rate), ("frames", done.frames), ("reanchored", done.reanchored)]
+        {
+            self.corrections.with_label_values(&[speaker, kind, correction]).inc_by(u64::from(count));
+        }
+    }
+
+    /// Nothing is told of a speaker any more; with `closed`, it has no session either.
+    pub fn forget(&self, speaker: &str, kind: &str, closed: bool) {
+        let labels = [speaker, kind];
+        // What was never told is not there to be removed.
+        let _ = self.error.remove_label_values(&labels);
+        for gauge in [&self.offset, &self.uncertainty, &self.clock_uncertainty, &self.drift] {
+            let _ = gauge.remove_label_values(&labels);
+        }
+        if closed {
+            let _ = self.lead.remove_label_values(&labels);
+        }
+    }
+
+    /// A speaker is no more.
+    pub fn erase(&self, speaker: &str, kind: &str) {
+        self.forget(speaker, kind, true);
+        let _ = self.underruns.remove_label_values(&[speaker, kind]);
+        for correction in ["rate", "frames", "reanchored"] {
+            let _ = self.corrections.remove_label_values(&[speaker, kind, correction]);
+        }
     }
 }

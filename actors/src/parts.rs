@@ -1,10 +1,11 @@
 //! What the actors are built from; put together by `src/wiring.rs`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use antiphon_discovery::DiscoveryConfig;
-use antiphon_domain::{GroupId, HubTime, Moment, Secret, SpeakerId, Volume};
+use antiphon_domain::{GroupId, HubTime, Moment, Offset, Secret, SpeakerId, Volume};
 use antiphon_endpoint::{Clock, Kind};
 use antiphon_link::{LinkConfig, LinkContext};
 use antiphon_render::Renderer;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub settings: Box<dyn Fn(&SpeakerId) -> SpeakerSettings + Send + Sync>,
     /// Groups to form when the hub has never seen them: id, name, speakers.
     pub groups: Vec<(GroupId, String, Vec<SpeakerId>)>,
+    /// Groups that are quick unless a person said otherwise.
+    pub low_latency: BTreeSet<GroupId>,
 }
 
 impl Parts {
@@ -76,6 +79,8 @@ pub struct SpeakerSettings {
     pub zone: Option<String>,
     /// The bound on its volume.
     pub ceiling: Volume,
+    /// How much later than everybody else it is heard, unless a person said otherwise.
+    pub offset: Offset,
     /// How it reaches AVS; `Err` says what is missing.
     pub link: Result<LinkConfig, String>,
     /// A first refresh token.

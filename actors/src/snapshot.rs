@@ -1,7 +1,10 @@
 //! The hub as a picture: plain data that every surface shows alike.
 
+use std::time::Duration;
+
 use antiphon_avs::picture::Picture;
 use antiphon_domain::{GroupId, Level, SpeakerId, Volume};
+use antiphon_endpoint::SyncReport;
 use serde::Serialize;
 
 /// The whole hub at one moment.
@@ -33,6 +36,11 @@ pub struct SpeakerView {
     pub ceiling: Volume,
     /// Its group; a group of one when alone.
     pub group: Option<GroupId>,
+    /// Milliseconds by which it is heard later than everybody else.
+    pub offset_ms: i32,
+    /// How well it keeps time, while a session is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncView>,
     /// Its endpoint's health.
     pub endpoint: EndpointView,
     /// Its link to AVS.
@@ -58,6 +66,69 @@ pub struct SpeakerView {
     /// An alert of its rings and nobody can be found to be heard.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unheard: bool,
+}
+
+/// How well a speaker keeps time. What its protocol does not tell is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SyncView {
+    /// How early its blocks are sent, calibration and offset included, milliseconds.
+    pub lead_ms: u64,
+    /// `steady`, or `quick` in a group of low latency.
+    pub pace: &'static str,
+    /// Microseconds by which it is heard late (above 0) or early (below 0).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_us: Option<f64>,
+    /// The true error lies within this of it, microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uncertainty_us: Option<f64>,
+    /// How well its clock is known, microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock_uncertainty_us: Option<f64>,
+    /// How much faster than the hub's its clock runs, parts per million.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift_ppm: Option<f64>,
+    /// What was done to keep it in time, in this session; absent where its kind does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrections: Option<CorrectionsView>,
+    /// Blocks not delivered in time, in this session.
+    pub underruns: u64,
+}
+
+/// Corrections by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CorrectionsView {
+    /// Changes of the rate, too small to be heard.
+    pub rate: u64,
+    /// Frames put in or left out one at a time.
+    pub frames: u64,
+    /// Jumps to the right place, which may be heard.
+    pub reanchored: u64,
+}
+
+impl SyncView {
+    /// Takes a report in.
+    pub fn take(&mut self, report: &SyncReport) {
+        let micros = |duration: Duration| duration.as_nanos() as f64 / 1e3;
+        self.error_us = report.error.map(|e| e.nanos as f64 / 1e3);
+        self.uncertainty_us = report.error.map(|e| micros(e.uncertainty));
+        self.clock_uncertainty_us = report.clock.map(|c| micros(c.uncertainty));
+        self.drift_ppm = report.clock.and_then(|c| c.drift_ppm);
+        let sum = self.corrections.get_or_insert_default();
+        sum.rate += u64::from(report.corrections.rate);
+        sum.frames += u64::from(report.corrections.frames);
+        sum.reanchored += u64::from(report.corrections.reanchored);
+    }
+
+    /// Nothing is told any more: what was counted stays.
+    pub fn forget(&mut self) {
+        *self = Self {
+            lead_ms: self.lead_ms,
+            pace: self.pace,
+            corrections: self.corrections,
+            underruns: self.underruns,
+            ..Self::default()
+        };
+    }
 }
 
 /// The health of an endpoint.
@@ -114,11 +185,24 @@ pub struct GroupView {
     pub muted: bool,
     /// Whether somebody formed it; else it is a lone speaker that plays.
     pub formed: bool,
+    /// How its wish for low latency fares; absent where it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub low_latency: Option<LowLatencyView>,
     /// Its members in the order they joined.
     pub speakers: Vec<SpeakerId>,
     /// What it plays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<ContentView>,
+}
+
+/// A group that is to be quick.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LowLatencyView {
+    /// Whether it is, from its next stream on: every member can.
+    pub active: bool,
+    /// Which members cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// What a group plays.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use antiphon_avs::device::DeviceConfig;
 use antiphon_bluetooth::PULSE_SOURCE;
-use antiphon_domain::{Secret, Volume};
+use antiphon_domain::{Offset, Secret, Volume};
 use antiphon_link::AvsSettings;
 use serde::Deserialize;
 
@@ -189,6 +189,9 @@ pub struct Speaker {
     /// Never heard above this, 0 to 100.
     #[serde(default = "full")]
     pub ceiling: Volume,
+    /// How much later than everybody else it is heard, -1000 to 1000 ms, until a person sets another.
+    #[serde(default)]
+    pub offset_ms: Offset,
     /// Any `[avs]` key for this speaker alone.
     #[serde(default)]
     pub avs: AvsSettings,
@@ -208,4 +211,7 @@ pub struct Group {
     pub name: Option<String>,
     /// Ids of its speakers.
     pub speakers: Vec<String>,
+    /// Whether it is as quick as its members can, until a person says otherwise.
+    #[serde(default)]
+    pub low_latency: bool,
 }

@@ -15,7 +15,8 @@ fn now() -> WallTime {
 
 /// The hub as a table for a terminal, from the API's JSON.
 pub(crate) fn table(hub: &Value) -> String {
-    let mut rows = vec![["SPEAKER", "ID", "ZONE", "VOLUME", "ENDPOINT", "ALEXA", "GROUP"].map(String::from)];
+    let head = ["SPEAKER", "ID", "ZONE", "VOLUME", "ENDPOINT", "ALEXA", "GROUP"];
+    let mut rows = vec![head.map(String::from).to_vec()];
     for s in hub["speakers"].as_array().into_iter().flatten() {
         let mut volume = s["volume"].as_u64().map_or("unknown".into(), |v| v.to_string());
         if s["muted"] == true {
@@ -42,7 +43,15 @@ pub(crate) fn table(hub: &Value) -> String {
             .flatten()
             .any(|g| g["id"] == s["group"] && g["formed"] == true);
         let group = if formed { group } else { String::new() };
-        rows.push([text(&s["name"]), text(&s["id"]), text(&s["zone"]), volume, endpoint, alexa(s), group]);
+        rows.push(vec![
+            text(&s["name"]),
+            text(&s["id"]),
+            text(&s["zone"]),
+            volume,
+            endpoint,
+            alexa(s),
+            group,
+        ]);
     }
     let mut out = String::new();
     if rows.len() == 1 {
@@ -50,13 +59,7 @@ pub(crate) fn table(hub: &Value) -> String {
             "No speaker yet. They appear as they are found; `antiphon check` says where the hub looks.\n",
         );
     } else {
-        let widths: Vec<usize> =
-            (0..7).map(|c| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0)).collect();
-        for row in &rows {
-            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}")).collect();
-            out.push_str(cells.join("  ").trim_end());
-            out.push('\n');
-        }
+        out.push_str(&columns(&rows));
     }
     for s in hub["speakers"].as_array().into_iter().flatten() {
         let notes = notes(s);
@@ -89,6 +92,20 @@ pub(crate) fn table(hub: &Value) -> String {
         }
     }
     if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out
+}
+
+/// Rows of as many cells each, in columns.
+pub(super) fn columns(rows: &[Vec<String>]) -> String {
+    let cells = rows.first().map_or(0, Vec::len);
+    let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..cells).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, w)| format!("{cell:w$}")).collect();
+        out.push_str(cells.join("  ").trim_end());
         out.push('\n');
     }
     out

@@ -14,6 +14,7 @@
 //! - [`sound`]: what a virtual speaker played;
 //! - [`speech`]: what is said to a speaker, and what Alexa says there;
 //! - [`house`]: in a lab, the hub as a program against a simulated Alexa service;
+//! - [`puppet`]: virtual speakers that do and tell what a test says;
 //! - [`login`]: logging in as people and their programs do, and what the hub keeps on disk;
 //! - [`patience`]: waiting for a state instead of sleeping;
 //! - [`teams`]: in a lab, receivers of several kinds and the senders that are compared;
@@ -41,6 +42,7 @@ pub mod login;
 pub mod midst;
 pub mod mortal;
 pub mod patience;
+pub mod puppet;
 pub mod rooms;
 pub mod sound;
 pub mod speech;

@@ -26,6 +26,7 @@ impl Handler<Regroup> for Coordinator {
         }
         self.settle_leaders();
         self.rehome_contents();
+        self.settle_timing();
         self.reconcile();
         self.save_now();
         Ok(())

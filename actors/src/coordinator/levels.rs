@@ -45,7 +45,7 @@ impl Handler<Heard> for Coordinator {
 }
 
 impl Coordinator {
-    fn fan_out(&mut self, fan_out: &FanOut, received: Option<HubTime>) {
+    pub(super) fn fan_out(&mut self, fan_out: &FanOut, received: Option<HubTime>) {
         for change in &fan_out.changes {
             let share = ApplyLevel {
                 version: fan_out.version,

@@ -4,6 +4,7 @@
 //! hears what and from when, `groups` changes membership, `estates` says who leads on,
 //! `inputs` what the hub's inputs are, `rescue` who rings an alert that is not heard. Speakers introduce themselves; it tells them through recipients of one message type each.
 
+mod at_device;
 mod content;
 mod estates;
 mod groups;
@@ -11,6 +12,7 @@ mod inputs;
 mod levels;
 mod orders;
 mod rescue;
+mod timing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,12 +21,14 @@ use std::time::Duration;
 use actix::prelude::*;
 use antiphon_domain::group::Target;
 use antiphon_domain::house::{House, HouseError};
-use antiphon_domain::{GroupId, HubTime, Lead, Report, SpeakerId};
+use antiphon_domain::{GroupId, HubTime, Report, SpeakerId};
+use antiphon_endpoint::Pace;
 use antiphon_render::FeedId;
 
 use crate::messages::*;
 use crate::parts::Parts;
 use crate::post;
+use crate::reach::Reach;
 use crate::snapshot::{GroupView, Snapshot, SpeakerView};
 use content::Contents;
 use estates::Estates;
@@ -50,11 +54,15 @@ pub struct Coordinator {
 
 /// What the coordinator knows of a speaker's actor.
 struct Listener {
-    lead: Lead,
+    reach: Reach,
     apply: Recipient<ApplyLevel>,
     listen: Recipient<Listen>,
     tell: Recipient<Tell>,
     ring: Recipient<Ring>,
+    time: Recipient<Timing>,
+    /// When it is to be heard; and whether it was told that.
+    timing: Timing,
+    timed: bool,
     /// The feed it was last told to listen to.
     hears: Option<FeedId>,
     /// A fan-out its mailbox refused.
@@ -142,6 +150,7 @@ impl Coordinator {
                 volume: g.volume(),
                 muted: g.muted(),
                 formed: House::is_formed(&g.id),
+                low_latency: self.low_latency_view(&g.id),
                 speakers: g.members().iter().map(|m| m.speaker.clone()).collect(),
                 content: self.contents.view(&g.id),
             })
@@ -160,6 +169,7 @@ impl Actor for Coordinator {
             coordinator.offer_again();
             coordinator.settle_leaders();
             coordinator.settle_rescues();
+            coordinator.settle_timing();
             coordinator.reconcile();
             coordinator.hand_over();
         });
@@ -170,12 +180,26 @@ impl Handler<Enlist> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, message: Enlist, _: &mut Self::Context) {
-        let Enlist { speaker, name, ceiling, lead, apply, listen, tell, ring } = message;
+        let Enlist { speaker, name, ceiling, reach, apply, listen, tell, ring, time } = message;
         self.house.admit(&speaker, &name, None, ceiling);
         let _ = self.house.set_ceiling(&speaker, ceiling);
         let view = self.listeners.remove(&speaker).and_then(|old| old.view);
         let fit = (false, self.parts.now());
-        let listener = Listener { lead, apply, listen, tell, ring, hears: None, owed: None, view, fit };
+        let timing = Timing { offset: self.offset_of(&speaker), pace: Pace::Steady };
+        let listener = Listener {
+            reach,
+            apply,
+            listen,
+            tell,
+            ring,
+            time,
+            timing,
+            timed: false,
+            hears: None,
+            owed: None,
+            view,
+            fit,
+        };
         self.listeners.insert(speaker.clone(), listener);
         self.parts.metrics.speakers.set(self.listeners.len() as i64);
         // Its machine is a new one: it goes on with what the old one left.
@@ -183,8 +207,19 @@ impl Handler<Enlist> for Coordinator {
         self.forget_rescues_of(&speaker);
         self.form_configured();
         self.tell_level(&speaker, Report::NONE);
+        self.settle_timing();
         self.reconcile();
         self.save();
+    }
+}
+
+impl Handler<Reaches> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, message: Reaches, _: &mut Self::Context) {
+        if let Some(listener) = self.listeners.get_mut(&message.speaker) {
+            listener.reach = message.reach;
+        }
     }
 }
 

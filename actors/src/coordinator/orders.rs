@@ -7,7 +7,7 @@ use antiphon_avs::effect::{PlayerCommand, PlayerId, PlayerSource};
 use antiphon_avs::signal::{Attributes, PlayerNews, Signal};
 use antiphon_domain::house::HouseError;
 use antiphon_domain::media::{MediaError, MediaErrorKind};
-use antiphon_domain::{GroupId, HubTime, Lead, SpeakerId};
+use antiphon_domain::{GroupId, HubTime, SpeakerId};
 use antiphon_render::{ByteReader, Feed, FeedEvent, FeedId};
 use tracing::{debug, info, warn};
 
@@ -187,7 +187,7 @@ impl Coordinator {
         self.contents.open(&self.parts, origin, group, owner, asked);
     }
 
-    fn pause(&mut self, content: u64) {
+    pub(super) fn pause(&mut self, content: u64) {
         let Some(c) = self.contents.get_mut(content) else { return };
         match &c.heard {
             Heard::Feed(feed) => feed.pause(),
@@ -199,7 +199,7 @@ impl Coordinator {
         }
     }
 
-    fn resume(&mut self, content: u64) {
+    pub(super) fn resume(&mut self, content: u64) {
         let now = self.parts.now();
         let Some(group) = self.contents.get_mut(content).map(|c| c.group.clone()) else { return };
         let lead = self.lead_of(&group);
@@ -368,12 +368,6 @@ impl Coordinator {
                 listener.hears = id;
             }
         }
-    }
-
-    fn lead_of(&self, group: &GroupId) -> Lead {
-        let Some(group) = self.house.group(group) else { return Lead::default() };
-        let leads = group.members().iter().filter_map(|m| self.listeners.get(&m.speaker).map(|l| l.lead));
-        leads.max().unwrap_or_default()
     }
 
     fn tell_owner(&mut self, content: u64, news: PlayerNews) {

@@ -68,6 +68,7 @@ impl Hub {
         let archive = archive.begin();
         let remembered: Vec<Descriptor> =
             found.speakers.iter().filter_map(|record| descriptor_of(record, &parts)).collect();
+        let kinds = parts.kinds.clone();
         let hub = Hub::create(|ctx| {
             // Before anybody knows the address: discovery tells of every configured speaker at once, from its own thread.
             ctx.set_mailbox_capacity(MAILBOX);
@@ -89,7 +90,7 @@ impl Hub {
                 closing: false,
             }
         });
-        Ok(HubHandle::new(hub))
+        Ok(HubHandle::new(hub, kinds))
     }
 
     fn roads(&self) -> CoordinatorRoads {
@@ -101,6 +102,8 @@ impl Hub {
             publish: c.clone().recipient(),
             heard: c.clone().recipient(),
             distress: c.clone().recipient(),
+            at_device: c.clone().recipient(),
+            reaches: c.clone().recipient(),
         }
     }
 

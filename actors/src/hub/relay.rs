@@ -153,6 +153,24 @@ impl Handler<ChangeLevel> for Hub {
     }
 }
 
+impl Handler<SetOffset> for Hub {
+    type Result = ResponseFuture<Result<(), HouseError>>;
+
+    fn handle(&mut self, message: SetOffset, _: &mut Self::Context) -> Self::Result {
+        let answer = relay(&self.coordinator, message);
+        self.once_settled(answer)
+    }
+}
+
+impl Handler<SetLowLatency> for Hub {
+    type Result = ResponseFuture<Result<(), HouseError>>;
+
+    fn handle(&mut self, message: SetLowLatency, _: &mut Self::Context) -> Self::Result {
+        let answer = relay(&self.coordinator, message);
+        self.once_settled(answer)
+    }
+}
+
 impl Handler<PlayMedia> for Hub {
     type Result = ResponseFuture<Result<(), HouseError>>;
 

@@ -1,5 +1,6 @@
 //! Every message between actors, one struct each.
 
+mod receiver;
 mod voice;
 
 use actix::prelude::{Message, Recipient};
@@ -10,15 +11,17 @@ use antiphon_discovery::DiscoveryEvent;
 use antiphon_domain::group::Target;
 use antiphon_domain::house::{House, HouseError};
 use antiphon_domain::media::Media;
-use antiphon_domain::{GroupId, HubTime, Lead, Level, LevelCommand, Report, Secret, SpeakerId, Volume};
+use antiphon_domain::{GroupId, HubTime, Level, LevelCommand, Report, Secret, SpeakerId, Volume};
 use antiphon_endpoint::{Descriptor, EndpointEvent};
 use antiphon_render::{ByteReader, Feed, FeedEvent, OutputEvent};
 use antiphon_store::SpeakerRecord;
 use tokio::sync::oneshot;
 
+use crate::reach::Reach;
 use crate::requests::{AuthorizationAnswer, AuthorizationRequest, Grant, ListenRequest};
 use crate::snapshot::{Snapshot, SpeakerView};
 
+pub use receiver::*;
 pub use voice::*;
 
 /// A sign of life, asked by the hub of each child. Silence means it is made anew.
@@ -91,7 +94,7 @@ pub struct Enlist {
     /// The bound on its volume.
     pub ceiling: Volume,
     /// How early its blocks must come.
-    pub lead: Lead,
+    pub reach: Reach,
     /// Where its share of a fan-out goes.
     pub apply: Recipient<ApplyLevel>,
     /// Where it learns what to listen to.
@@ -100,6 +103,8 @@ pub struct Enlist {
     pub tell: Recipient<Tell>,
     /// Where it learns who rings for whom.
     pub ring: Recipient<Ring>,
+    /// Where it learns when it is to be heard.
+    pub time: Recipient<Timing>,
 }
 
 /// What a device machine asks of the player. From a speaker to the coordinator.
@@ -306,6 +311,10 @@ pub struct CoordinatorRoads {
     pub heard: Recipient<Heard>,
     /// That its alert does not.
     pub distress: Recipient<Distress>,
+    /// What somebody did at its device.
+    pub at_device: Recipient<AtDevice>,
+    /// That its endpoint can do something else.
+    pub reaches: Recipient<Reaches>,
 }
 
 /// Sound is heard at a speaker: its volume is known. To the coordinator.

@@ -1,8 +1,8 @@
 //! A speaker: one AVS device with its own connection, one mixer output and one endpoint.
 //!
 //! The shell around [`Device`]: `link` carries directives in (`inbox`, `attachments`) and events out, `levels` puts
-//! loudness where it is heard, `playback` opens the endpoint and attaches it to what its group hears, `sounds` plays what
-//! is heard here alone and `ring` sees that alerts are, `speech` listens, `assets` and `storage` keep, `account` comes
+//! loudness where it is heard, `news` is what the endpoint tells and `sync` how well it keeps time, `playback` opens the endpoint and attaches it to what its group hears, `sounds` plays what
+//! is heard here alone and `ring` sees that alerts are, `timing` says when it is heard, `speech` listens, `assets` and `storage` keep, `account` comes
 //! and goes, `wake` is the one timer.
 
 mod account;
@@ -12,11 +12,14 @@ mod effects;
 mod inbox;
 mod levels;
 mod link;
+mod news;
 mod playback;
 mod ring;
 mod sounds;
 mod speech;
 mod storage;
+mod sync;
+mod timing;
 mod wake;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +38,7 @@ use tracing::warn;
 use crate::messages::*;
 use crate::parts::{Parts, SpeakerSettings};
 use crate::post;
+use crate::reach::Reach;
 use crate::snapshot::{EndpointView, LinkView, SpeakerView};
 use playback::Playback;
 
@@ -62,6 +66,10 @@ pub struct Speaker {
     link: Option<LinkHandle>,
     level: Level,
     version: u64,
+    /// How early its blocks must come.
+    reach: Reach,
+    /// When it is to be heard.
+    timing: Timing,
     /// Levels in force, with the moment they were set, that Alexa and the surfaces are not told of yet.
     unreported: VecDeque<(ApplyLevel, HubTime)>,
     playback: Playback,
@@ -143,6 +151,8 @@ impl Speaker {
             muted: false,
             ceiling: settings.ceiling,
             group: None,
+            offset_ms: settings.offset.millis(),
+            sync: None,
             endpoint: EndpointView::default(),
             link: LinkView {
                 state: "off",
@@ -158,7 +168,8 @@ impl Speaker {
             rung_by: None,
             unheard: false,
         };
-        let lead = kind.caps(&descriptor, Pace::Steady).lead;
+        let (reach, timing) = (Reach::of(kind.as_ref(), &descriptor), timing::first(settings.offset));
+        let lead = reach.lead(Pace::Steady, timing.offset);
         let device = Device::new(device_config(&parts, &settings, lead, level, BTreeMap::new()));
         let assets = assets::Assets::new(&parts.assets, &id);
         Self {
@@ -177,6 +188,8 @@ impl Speaker {
             link: None,
             level,
             version: 0,
+            reach,
+            timing,
             unreported: VecDeque::new(),
             inbox: inbox::Inbox::default(),
             attachments: attachments::Attachments::default(),
@@ -198,11 +211,12 @@ impl Speaker {
             speaker: self.id.clone(),
             name: self.view.name.clone(),
             ceiling: self.settings.ceiling,
-            lead: self.kind.caps(&self.descriptor, Pace::Steady).lead,
+            reach: self.reach,
             apply: ctx.address().recipient(),
             listen: ctx.address().recipient(),
             tell: ctx.address().recipient(),
             ring: ctx.address().recipient(),
+            time: ctx.address().recipient(),
         };
         if post::tell(&self.roads.enlist, enlist, &self.parts.metrics).is_err() {
             warn!(speaker = %self.id, "the coordinator did not take the introduction");
@@ -248,7 +262,7 @@ impl Actor for Speaker {
 impl Speaker {
     /// What the archive remembers is here: the device machine and the link can begin.
     fn begin(&mut self, remembered: Remembered, ctx: &mut Context<Self>) {
-        let lead = self.kind.caps(&self.descriptor, Pace::Steady).lead;
+        let lead = self.reach.lead(Pace::Steady, self.timing.offset);
         let stored = remembered.stored.clone();
         self.device = Device::new(device_config(&self.parts, &self.settings, lead, self.level, stored));
         self.begun = true;
@@ -309,6 +323,7 @@ impl Handler<Close> for Speaker {
     fn handle(&mut self, _: Close, ctx: &mut Self::Context) {
         // Dropping the session says farewell to the receiver.
         self.playback.session = None;
+        self.parts.metrics.sync.erase(self.id.as_str(), self.kind.name());
         ctx.stop();
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 use actix::prelude::*;
 use antiphon_domain::mix::InputGains;
 use antiphon_domain::{HubTime, Level, Volume};
-use antiphon_endpoint::{Caps, EndpointEvent, LostReason, Pace};
+use antiphon_endpoint::{Caps, Endpoint, LostReason, Pace, Shift, Shifted};
 use antiphon_render::{Feed, Output, OutputEvent};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::Speaker;
 use super::levels::Cause;
@@ -18,8 +18,6 @@ use crate::snapshot::EndpointView;
 
 /// How long a session is kept open after the last sound, so that the next Play is heard at once.
 const IDLE: Duration = Duration::from_secs(20);
-/// A session that lived so long is sound: the next failure is a first one.
-const SOUND: Duration = Duration::from_secs(5);
 /// Retries wait at most this long.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -39,10 +37,12 @@ pub(super) struct Playback {
     present: bool,
     unreachable_since: Option<HubTime>,
     last_session: u64,
-    failures: u32,
-    why: Option<LostReason>,
+    pub(super) failures: u32,
+    pub(super) why: Option<LostReason>,
     retry: Option<SpawnHandle>,
     idle: Option<SpawnHandle>,
+    /// Forgets how well it keeps time.
+    pub(super) stale: Option<SpawnHandle>,
 }
 
 /// When a tone begins, and when room is made for it.
@@ -60,9 +60,13 @@ pub(super) struct Tone {
 
 /// An open session.
 pub(super) struct Session {
-    number: u64,
+    pub(super) number: u64,
     pub(super) output: Output,
     pub(super) caps: Caps,
+    /// How it was opened.
+    pub(super) pace: Pace,
+    /// How its due times are moved.
+    pub(super) shift: Shift,
     /// When room is made for the tone that comes next or sounds.
     pub(super) tone: Option<Tone>,
     /// The mixer's gains as last set: from then on, and from the beginning of a tone on.
@@ -88,6 +92,7 @@ impl Playback {
             why: None,
             retry: None,
             idle: None,
+            stale: None,
         }
     }
 }
@@ -138,13 +143,15 @@ impl Speaker {
         let output_sink = Arc::new(move |event| {
             let _ = post::tell(&output_news, OutputNews { session: number, event }, &metrics);
         });
-        let endpoint =
-            self.kind.open(&self.descriptor, Pace::Steady, self.parts.clock.clone(), endpoint_sink);
+        let (pace, shift) = (self.timing.pace, self.reach.shift(self.timing.offset));
+        let endpoint = self.kind.open(&self.descriptor, pace, self.parts.clock.clone(), endpoint_sink);
+        let endpoint = Box::new(Shifted::new(endpoint, shift));
         let caps = endpoint.caps();
         let output = self.parts.renderer.open_output(self.id.clone(), endpoint, output_sink);
         output.set_equalizer(self.voices.equalizer.gains());
         let (gains, told) = (None, None);
-        self.playback.session = Some(Session { number, output, caps, gains, told, tone: None, ready: false });
+        self.playback.session =
+            Some(Session { number, output, caps, pace, shift, gains, told, tone: None, ready: false });
         if self.playback.first_sound {
             self.playback.first_sound = false;
             self.be_cautious(ctx);
@@ -155,10 +162,11 @@ impl Speaker {
             session.output.attach(feed);
         }
         self.show_endpoint();
+        self.show_lead();
         self.publish();
     }
 
-    fn close_session(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn close_session(&mut self, ctx: &mut Context<Self>) {
         self.playback.session = None;
         if let Some(turn) = self.playback.turn.take() {
             ctx.cancel_future(turn);
@@ -167,13 +175,15 @@ impl Speaker {
         self.playback.cautious_at = None;
         self.view.playing = false;
         self.view.level_dbfs = None;
+        self.forget_sync(ctx);
+        self.view.sync = None;
         self.parts.metrics.meter.with_label_values(&[self.id.as_str()]).set(-120.0);
         self.parts.metrics.playing.with_label_values(&[self.id.as_str()]).set(0);
         self.show_endpoint();
         self.publish();
     }
 
-    fn lost(&mut self, why: LostReason, ctx: &mut Context<Self>) {
+    pub(super) fn lost(&mut self, why: LostReason, ctx: &mut Context<Self>) {
         // Another trouble is a new one. One that plays for somebody else may be free at any moment, and says so at once:
         // it is asked at an even pace.
         let same = |before: &LostReason| std::mem::discriminant(before) == std::mem::discriminant(&why);
@@ -202,7 +212,7 @@ impl Speaker {
         }
     }
 
-    fn count_session(&self, outcome: &str) {
+    pub(super) fn count_session(&self, outcome: &str) {
         let labels = [self.id.as_str(), self.kind.name(), outcome];
         self.parts.metrics.sessions.with_label_values(&labels).inc();
     }
@@ -248,6 +258,7 @@ impl Speaker {
     pub(super) fn listen(&mut self, what: Listen, ctx: &mut Context<Self>) {
         match what {
             Listen::To(feed) => {
+                self.settle_pace(ctx);
                 if let Some(session) = &self.playback.session {
                     session.output.attach(&feed);
                 }
@@ -275,64 +286,6 @@ impl Speaker {
                 self.publish();
             }
         }
-    }
-}
-
-impl Handler<EndpointNews> for Speaker {
-    type Result = ();
-
-    fn handle(&mut self, message: EndpointNews, ctx: &mut Self::Context) {
-        let Some(session) = &mut self.playback.session else { return };
-        if session.number != message.session {
-            return;
-        }
-        match message.event {
-            EndpointEvent::Ready => {
-                session.ready = true;
-                let number = session.number;
-                self.playback.why = None;
-                // One that accepts and hangs up at once has not recovered.
-                ctx.run_later(SOUND, move |speaker, _| {
-                    if speaker.playback.session.as_ref().is_some_and(|s| s.number == number) {
-                        speaker.playback.failures = 0;
-                    }
-                });
-                info!(speaker = %self.id, kind = self.kind.name(), "endpoint ready");
-                self.count_session("ready");
-                self.show_endpoint();
-                self.publish();
-                self.hand_over_sounds(ctx);
-            }
-            EndpointEvent::Meter { rms_dbfs, .. } => {
-                self.parts.metrics.meter.with_label_values(&[self.id.as_str()]).set(f64::from(rms_dbfs));
-                self.view.level_dbfs = Some(rms_dbfs);
-                self.publish();
-            }
-            EndpointEvent::VolumeTurned(volume) => self.turned(volume),
-            EndpointEvent::Lost(why) => self.lost(why, ctx),
-            // Counted where they happen.
-            _ => {}
-        }
-    }
-}
-
-impl Speaker {
-    /// Somebody turned the knob at the device: its new balance. An echo of our own command is not a change (law 6).
-    fn turned(&mut self, volume: Volume) {
-        let Some(session) = &mut self.playback.session else { return };
-        let ours = session.told.is_some_and(|told| told.volume == volume);
-        if ours || volume == self.level.volume || self.playback.cautious_at == Some(volume) {
-            return;
-        }
-        session.told = None;
-        let change = crate::messages::ChangeLevel {
-            target: antiphon_domain::group::Target::SpeakerAlone(self.id.clone()),
-            command: antiphon_domain::LevelCommand::SetVolume(volume),
-            by_directive: false,
-            received: None,
-        };
-        // Counted when refused; the device keeps its knob where it is.
-        let _ = post::tell(&self.roads.levels, change, &self.parts.metrics);
     }
 }
 
@@ -371,6 +324,7 @@ impl Handler<Whereabouts> for Speaker {
                     self.view.name.clone_from(&descriptor.name);
                 }
                 self.descriptor = descriptor;
+                self.settle_reach(ctx);
                 self.playback.present = true;
                 self.playback.unreachable_since = None;
                 self.playback.failures = 0;

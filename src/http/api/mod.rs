@@ -5,10 +5,12 @@ mod alerts;
 mod content;
 mod groups;
 mod levels;
+mod pairing;
 mod picture;
 mod remote;
 mod settings;
 mod speech;
+mod timing;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -34,7 +36,9 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
             .configure(settings::routes)
             .configure(speech::routes)
             .configure(levels::routes)
-            .configure(content::routes),
+            .configure(content::routes)
+            .configure(pairing::routes)
+            .configure(timing::routes),
     );
 }
 
