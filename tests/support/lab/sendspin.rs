@@ -3,11 +3,11 @@
 //! Its sound goes through PortAudio into an output of the rack, with a constant delay that is another after each start:
 //! judge its samples and its timestamps, not its offset.
 
+use super::Lab;
 use super::error::{LabError, LabResult};
 use super::process::Process;
 use super::rack::{Rack, with_priority};
-use super::{Lab, missing_programs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where it waits for servers.
@@ -85,15 +85,15 @@ impl SendspinPlayer {
     }
 }
 
-/// The program: what the environment's `ANTIPHON_SENDSPIN` names, else `sendspin` on the path.
+/// The program, where `deploy/setup.sh test` installs it: in the folder of built things.
 fn program() -> LabResult<PathBuf> {
-    if let Some(named) = std::env::var_os("ANTIPHON_SENDSPIN").map(PathBuf::from)
-        && named.is_file()
-    {
-        return Ok(named);
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
+    let program = built.join("peers/venv/bin/sendspin");
+    if program.is_file() {
+        Ok(program)
+    } else {
+        Err(LabError::Missing(vec![format!("the Sendspin reference client ({})", program.display())]))
     }
-    let missing = missing_programs(&["sendspin"]);
-    if missing.is_empty() { Ok(PathBuf::from("sendspin")) } else { Err(LabError::Missing(missing)) }
 }
 
 fn start(lab: &Lab, host: &str, folder: &PathBuf, arguments: &[String]) -> LabResult<Process> {
