@@ -1,10 +1,11 @@
-//! Sockets that are open on the interfaces of discovery alone, for kinds whose receivers dial the hub.
+//! Sockets that are open on the interfaces of discovery alone, for kinds whose receivers dial the hub,
+//! and for those that send to groups.
 //!
 //! A door is bound to its interface by the kernel, so that it stays shut to every other network, also when addresses
 //! change.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -26,6 +27,43 @@ pub fn listen(port: u16, interfaces: Option<&[String]>) -> io::Result<Vec<TcpLis
         doors.push(door(port, Some(name))?);
     }
     Ok(doors)
+}
+
+/// Sockets to send datagrams to one address. To a multicast group: one on each of the `interfaces` (`None`: one, by the
+/// system's route; none listed: none at all), passing at most `ttl` routers; to a single host: one. They do not block, and
+/// are marked as media (DSCP AF41, as AES67 has it).
+pub fn senders(to: SocketAddr, interfaces: Option<&[String]>, ttl: u8) -> io::Result<Vec<UdpSocket>> {
+    let by_route = [None];
+    let named: Vec<Option<&str>>;
+    let ways: &[Option<&str>] = match interfaces {
+        Some(names) if to.ip().is_multicast() => {
+            named = names.iter().map(|name| Some(name.as_str())).collect();
+            &named
+        }
+        _ => &by_route,
+    };
+    ways.iter().map(|interface| sender(to, *interface, ttl)).collect()
+}
+
+/// AF41 in the upper six bits.
+const MEDIA: u32 = 34 << 2;
+
+fn sender(to: SocketAddr, interface: Option<&str>, ttl: u8) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM, Some(Protocol::UDP))?;
+    if let Some(name) = interface {
+        socket.bind_device(Some(name.as_bytes()))?;
+    }
+    // A network that does not tell classes of service apart refuses nothing either.
+    if to.is_ipv4() {
+        let _ = socket.set_tos_v4(MEDIA);
+        socket.set_multicast_ttl_v4(u32::from(ttl))?;
+    } else {
+        let _ = socket.set_tclass_v6(MEDIA);
+        socket.set_multicast_hops_v6(u32::from(ttl))?;
+    }
+    socket.connect(&to.into())?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 fn door(port: u16, interface: Option<&str>) -> io::Result<TcpListener> {
@@ -64,6 +102,17 @@ mod tests {
             let at = SocketAddr::new(host.parse().unwrap(), port);
             assert!(TcpStream::connect_timeout(&at, Duration::from_secs(5)).is_ok(), "{host}");
         }
+    }
+
+    #[test]
+    fn a_group_is_reached_by_the_interfaces_alone() {
+        let group = SocketAddr::from(([239, 1, 2, 3], 5004));
+        assert!(senders(group, Some(&[]), 1).unwrap().is_empty());
+        let own = senders(group, Some(&["lo".to_owned()]), 1).unwrap();
+        assert_eq!(own.len(), 1);
+        assert!(senders(group, Some(&["no-such-wire".to_owned()]), 1).is_err());
+        let host = SocketAddr::from(([127, 0, 0, 1], 5004));
+        assert_eq!(senders(host, Some(&[]), 1).unwrap().len(), 1);
     }
 
     #[test]

@@ -1,0 +1,191 @@
+//! One session as the pump's thread sees it: orders in, packets out when their moment comes.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::UdpSocket;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::TryRecvError;
+use std::time::Duration;
+
+use antiphon_audio::CHANNELS;
+use antiphon_audio::resample::fixed::To48;
+use antiphon_domain::HubTime;
+use antiphon_endpoint::{EndpointEvent, LostReason};
+use tracing::{debug, info};
+
+use super::announcer::Announcer;
+use super::{Order, Session};
+use crate::media::{Grid, frame_at, moment_of};
+use crate::wire::rtp::{HEADER, Header};
+use crate::wire::sdp::Reference;
+
+/// Packets this much behind their moment are left out: their time is past for every receiver.
+const PAST: Duration = Duration::from_millis(100);
+
+/// Silence is sent for so long after sound, that receivers keep their place between two pieces; then nothing, so that an
+/// open session that nobody plays to costs nothing.
+const SILENT: Duration = Duration::from_secs(10);
+
+/// When the pump must come again.
+pub enum Tick {
+    /// After this time at most.
+    In(Duration),
+    /// The session has ended.
+    Over,
+}
+
+/// One session.
+pub struct Lane {
+    session: Session,
+    sockets: Vec<UdpSocket>,
+    announcer: Announcer,
+    media: Grid,
+    /// The first frame of the next packet.
+    next: i64,
+    /// Timestamp of frame 0, which is nobody's business (RFC 3550, 5.1).
+    offset: u32,
+    sequence: u16,
+    source: u32,
+    /// Whether the last packet was sent.
+    flowing: bool,
+    /// Until when silence is sent.
+    silent_until: HubTime,
+    samples: Vec<i16>,
+    packet: Vec<u8>,
+}
+
+impl Lane {
+    /// Opens its sockets and says whether it is ready.
+    pub fn open(session: Session) -> Option<Self> {
+        match Self::build(session) {
+            Ok(lane) => {
+                lane.session.metrics.sessions.inc();
+                info!(to = %lane.session.place.to, "rtp session opened");
+                (lane.session.events)(EndpointEvent::Ready);
+                Some(lane)
+            }
+            Err((events, reason)) => {
+                events(EndpointEvent::Lost(LostReason::Local(reason)));
+                None
+            }
+        }
+    }
+
+    fn build(session: Session) -> Result<Self, (antiphon_endpoint::EventSink, String)> {
+        let place = session.place;
+        let failed = |reason: String| (session.events.clone(), reason);
+        let sockets = antiphon_net::senders(place.to, session.options.interfaces.as_deref(), place.ttl)
+            .map_err(|error| failed(format!("no way to send to {}: {error}", place.to)))?;
+        if sockets.is_empty() {
+            return Err(failed(format!("no interface to send to {} on", place.to)));
+        }
+        let chance = RandomState::new();
+        let (one, two) = (chance.hash_one(1), chance.hash_one(2));
+        let announcer = Announcer::new(&session, &sockets, one >> 32, &Reference::Sender)
+            .map_err(|error| failed(format!("cannot announce: {error}")))?;
+        let now = session.clock.now();
+        Ok(Self {
+            sockets,
+            announcer,
+            media: Grid::new(place.rate),
+            next: frame_at(now + place.delay, place.rate),
+            offset: one as u32,
+            sequence: two as u16,
+            source: (two >> 32) as u32,
+            flowing: false,
+            silent_until: now,
+            samples: vec![0; place.frames as usize * CHANNELS],
+            packet: Vec::with_capacity(HEADER + place.frames as usize * place.encoding.frame()),
+            session,
+        })
+    }
+
+    /// Takes orders and sends what is due.
+    pub fn tick(&mut self, to48: &mut To48) -> Tick {
+        if !self.take_orders(to48) {
+            debug!(to = %self.session.place.to, "rtp session ended");
+            return Tick::Over;
+        }
+        let now = self.session.clock.now();
+        self.session.metrics.announced.inc_by(self.announcer.tick(now));
+        let mut late = self.session.refused.swap(0, Ordering::Relaxed);
+        let frames = i64::from(self.session.place.frames);
+        if now.since(self.departs()) > PAST {
+            let place = &self.session.place;
+            let packets = (frame_at(now + place.delay, place.rate) - self.next) / frames;
+            self.next += packets * frames;
+            self.session.metrics.skipped.inc_by(u64::try_from(packets).unwrap_or(0));
+            self.flowing = false;
+        }
+        while self.departs() <= now {
+            late += self.send();
+            self.next += frames;
+        }
+        if late > 0 {
+            (self.session.events)(EndpointEvent::Underrun { blocks: late });
+        }
+        let idle = !self.flowing && self.media.is_empty();
+        Tick::In(if idle { Duration::MAX } else { self.departs().since(self.session.clock.now()) })
+    }
+
+    /// Whether the hub still holds the session.
+    fn take_orders(&mut self, to48: &mut To48) -> bool {
+        loop {
+            match self.session.orders.try_recv() {
+                Ok(Order::Play(block)) => {
+                    if !self.media.play(&block, to48) {
+                        self.session.metrics.refused.inc();
+                    }
+                }
+                Ok(Order::Flush(from)) => self.media.flush(from),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    /// When the next packet leaves: its receivers' delay before it is heard.
+    fn departs(&self) -> HubTime {
+        moment_of(self.next, self.session.place.rate) - self.session.place.delay
+    }
+
+    /// Sends the next packet, where there is something to say; the blocks that missed it.
+    fn send(&mut self) -> u32 {
+        let departs = self.departs();
+        let (sounds, late) = self.media.take(self.next, &mut self.samples);
+        self.session.metrics.late.inc_by(u64::from(late));
+        if sounds {
+            self.silent_until = departs + SILENT;
+        } else if departs >= self.silent_until {
+            self.flowing = false;
+            return late;
+        }
+        let place = &self.session.place;
+        let header = Header {
+            marker: !self.flowing,
+            payload_type: place.payload_type(),
+            sequence: self.sequence,
+            timestamp: (self.next as u32).wrapping_add(self.offset),
+            source: self.source,
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        self.flowing = true;
+        self.packet.clear();
+        self.packet.extend_from_slice(&header.bytes());
+        place.encoding.write(&self.samples, &mut self.packet);
+        let metrics = &self.session.metrics;
+        metrics.departure.observe(self.session.clock.now().since(departs).as_secs_f64());
+        for socket in &self.sockets {
+            match socket.send(&self.packet) {
+                Ok(_) => metrics.packets.inc(),
+                Err(_) => metrics.unsent.inc(),
+            }
+        }
+        late
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.session.metrics.sessions.dec();
+    }
+}
