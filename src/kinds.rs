@@ -8,6 +8,7 @@ use antiphon_audio::encode::Codec;
 use antiphon_domain::{Lead, SpeakerId};
 use antiphon_endpoint::Kind;
 use antiphon_host::{LocalKind, VirtualKind};
+use antiphon_rtp::{RtpKind, RtpOptions};
 use antiphon_snapcast::{SnapcastKind, SnapcastOptions};
 use anyhow::Context;
 use prometheus::Registry;
@@ -23,6 +24,7 @@ pub(crate) fn all(
     Ok(vec![
         Arc::new(AirplayKind::new(runtime.clone(), airplay(config), registry)?),
         Arc::new(SnapcastKind::new(runtime.clone(), snapcast(config), registry).context("Snapcast")?),
+        Arc::new(RtpKind::new(rtp(config), registry)?),
         Arc::new(VirtualKind::new()),
         Arc::new(LocalKind::new()),
     ])
@@ -55,5 +57,11 @@ fn snapcast(config: &Config) -> SnapcastOptions {
     if let Some(buffer) = config.snapcast.buffer_ms {
         options.lead = Lead(Duration::from_millis(buffer));
     }
+    options
+}
+
+fn rtp(config: &Config) -> RtpOptions {
+    let mut options = RtpOptions::default();
+    options.interfaces.clone_from(&config.discovery.interfaces);
     options
 }

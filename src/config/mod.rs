@@ -156,7 +156,10 @@ impl Config {
             let problem = match known {
                 Some(Ok(_)) => continue,
                 Some(Err(bad)) => format!("expected {}", bad.expected),
-                None => "expected virtual:, virtual:FILE.wav, airplay://HOST:PORT or local:".into(),
+                None => {
+                    "expected virtual:, virtual:FILE.wav, airplay://HOST:PORT, rtp://ADDRESS:PORT or local:"
+                        .into()
+                }
             };
             return Err(self.error(format!("endpoint = {text:?}"), problem));
         }
