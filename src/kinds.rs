@@ -7,7 +7,7 @@ use antiphon_airplay::{AirplayKind, AirplayOptions};
 use antiphon_audio::encode::Codec;
 use antiphon_domain::{Lead, SpeakerId};
 use antiphon_endpoint::Kind;
-use antiphon_host::{LocalKind, VirtualKind};
+use antiphon_host::{LocalKind, PulseKind, PulseOptions, VirtualKind};
 use antiphon_rtp::{RtpKind, RtpOptions};
 use antiphon_snapcast::{SnapcastKind, SnapcastOptions};
 use anyhow::Context;
@@ -21,12 +21,14 @@ pub(crate) fn all(
     runtime: &tokio::runtime::Handle,
     registry: &Registry,
 ) -> anyhow::Result<Vec<Arc<dyn Kind>>> {
+    let pulse = PulseOptions { cookie: config.pulse.cookie.clone() };
     Ok(vec![
         Arc::new(AirplayKind::new(runtime.clone(), airplay(config), registry)?),
         Arc::new(SnapcastKind::new(runtime.clone(), snapcast(config), registry).context("Snapcast")?),
         Arc::new(RtpKind::new(rtp(config), registry)?),
         Arc::new(VirtualKind::new()),
         Arc::new(LocalKind::new()),
+        Arc::new(PulseKind::new(runtime.clone(), pulse, registry)?),
     ])
 }
 

@@ -15,7 +15,7 @@ use antiphon_link::AvsSettings;
 use serde::Deserialize;
 
 pub use tables::{
-    Airplay, Bluetooth, Discovery, Encryption, Group, Http, Input, Login, Scope, Snapcast, SnapcastCodec,
+    Airplay, Bluetooth, Discovery, Encryption, Group, Http, Input, Login, Pulse, Scope, Snapcast, SnapcastCodec,
     Speaker, Voice,
 };
 
@@ -39,6 +39,8 @@ pub struct Config {
     pub airplay: Airplay,
     /// The Snapcast kind.
     pub snapcast: Snapcast,
+    /// The PulseAudio kind.
+    pub pulse: Pulse,
     /// The machine's Bluetooth adapter.
     pub bluetooth: Bluetooth,
     /// What speakers may play besides streams.
@@ -117,6 +119,7 @@ impl Config {
         }
         anchor(&mut config.data_dir);
         anchor(&mut config.avs.ca_file);
+        anchor(&mut config.pulse.cookie);
         for speaker in &mut config.speakers {
             anchor(&mut speaker.avs.ca_file);
         }
@@ -156,10 +159,9 @@ impl Config {
             let problem = match known {
                 Some(Ok(_)) => continue,
                 Some(Err(bad)) => format!("expected {}", bad.expected),
-                None => {
-                    "expected virtual:, virtual:FILE.wav, airplay://HOST:PORT, rtp://ADDRESS:PORT or local:"
-                        .into()
-                }
+                None => "expected virtual:, virtual:FILE.wav, airplay://HOST:PORT, pulse://HOST:PORT/SINK, \
+                         pulse:SINK, rtp://ADDRESS:PORT or local:"
+                    .into(),
             };
             return Err(self.error(format!("endpoint = {text:?}"), problem));
         }

@@ -1,6 +1,7 @@
 //! The tables of the configuration file. Defaults are here; what types cannot say is checked in the module above.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use antiphon_avs::device::DeviceConfig;
@@ -163,6 +164,14 @@ pub enum SnapcastCodec {
     Opus,
 }
 
+/// `[pulse]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pulse {
+    /// The file with the cookie that PulseAudio servers want to see; absent: the one PulseAudio's own programs use.
+    pub cookie: Option<PathBuf>,
+}
+
 /// `[[speakers]]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -173,7 +182,8 @@ pub struct Speaker {
     pub name: Option<String>,
     /// The place in the home it stands in.
     pub zone: Option<String>,
-    /// `virtual:`, `virtual:FILE.wav`, `airplay://HOST:PORT` or `local:`; absent for a discovered speaker.
+    /// `virtual:`, `virtual:FILE.wav`, `airplay://HOST:PORT`, `pulse://HOST:PORT/SINK`, `pulse:SINK` or `local:`;
+    /// absent for a discovered speaker.
     pub endpoint: Option<String>,
     /// Its password, where it asks for one (AirPlay).
     pub password: Option<Secret>,

@@ -1,0 +1,20 @@
+//! PulseAudio and PipeWire servers, on the network and on this machine, over PulseAudio's native protocol.
+//!
+//! Not through GStreamer's pulsesink, whose only clock is libpulse's smoothed one: measured on two sinks that share a
+//! clock, it was 1 to 2 ms off for the first ten seconds and wandered by 70 to 190 us (standard deviation) afterwards.
+//! The server's own answers about its latency, asked for here, agreed within 10 us (median) from the first second on.
+
+mod driver;
+mod endpoint;
+mod kind;
+mod levels;
+mod place;
+mod talk;
+pub mod wire;
+
+pub use kind::{PulseKind, PulseOptions};
+
+pub(crate) use driver::Session;
+pub(crate) use endpoint::pair;
+pub(crate) use place::Place;
+pub(crate) use talk::Depth;
