@@ -159,6 +159,11 @@ impl Link {
         self.frames.pop_front()
     }
 
+    /// How many frames wait to be sent.
+    pub fn owed(&self) -> usize {
+        self.frames.len()
+    }
+
     /// The next thing that happened.
     pub fn news(&mut self) -> Option<News> {
         self.news.pop_front()

@@ -1,0 +1,447 @@
+//! The task of one connection, from the WebSocket's handshake to its end.
+//!
+//! It alone owns the socket, the protocol's machine ([`Link`]) and the client's roles; what the hub wants comes through
+//! commands and the session's inbox. It waits for whatever comes first and always ends: peers have a time limit for
+//! each thing they owe us.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use antiphon_domain::{HubTime, SpeakerId};
+use antiphon_endpoint::{Clock, EndpointEvent, LostReason};
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tracing::{debug, info};
+
+use super::inbox::{Item, Session};
+use super::keeper::Keeper;
+use super::socket::{Heard, Socket};
+use crate::hub::{Command, Hub};
+use crate::metrics::Counted;
+use crate::roles::{Out, Roles};
+use crate::wire::{Activity, ClientHello, Fault, Goodbye, Link, PeerId};
+
+mod trust;
+
+/// From the WebSocket's handshake to the hello.
+const HELLO: Duration = Duration::from_secs(10);
+/// From an activation with roles to the state that must follow.
+const STATE: Duration = Duration::from_secs(15);
+/// How long something that was sent may wait for the system to take it: the client does not read.
+const UNREAD: Duration = Duration::from_secs(5);
+/// How long a change of keys may take.
+const REKEY: Duration = Duration::from_secs(15);
+/// How long a pairing may take altogether: the longest window the text recommends.
+const PAIRING: Duration = Duration::from_secs(300);
+/// How long a connection that we dialled is kept for a person's answer.
+const LINGER: Duration = Duration::from_secs(90);
+/// Between two looks at the inbox while it plays.
+const TICK: Duration = Duration::from_millis(25);
+/// Between two looks otherwise.
+const IDLE: Duration = Duration::from_millis(500);
+/// How long the farewell may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Frames we owe a client, at most: it asks faster than it reads.
+const OWED: usize = 256;
+/// Bytes written before the system is asked to take them.
+const BATCH: usize = 64 * 1024;
+
+/// Commands that may wait.
+pub const COMMANDS: usize = 16;
+
+/// Why a connection is over.
+#[derive(Debug)]
+enum End {
+    /// We closed it.
+    Ours,
+    /// The client left, or failed.
+    Lost(LostReason),
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        Self::Lost(LostReason::Protocol(fault.to_string()))
+    }
+}
+
+/// What a connection begins with.
+pub struct Begin {
+    /// Everything shared.
+    pub hub: Arc<Hub>,
+    /// The hub's clock.
+    pub clock: Arc<dyn Clock>,
+    /// The socket, its handshake done.
+    pub socket: WebSocketStream<TcpStream>,
+    /// The speaker that was dialled; `None` when the client dialled.
+    pub dialled: Option<SpeakerId>,
+    /// Whether a person configured the address that was dialled.
+    pub configured: bool,
+    /// The session it was dialled for.
+    pub session: Option<Session>,
+    /// A first command.
+    pub errand: Option<Command>,
+}
+
+/// One connection.
+pub struct Connection {
+    hub: Arc<Hub>,
+    clock: Arc<dyn Clock>,
+    socket: Socket,
+    link: Link,
+    commands: mpsc::Receiver<Command>,
+    sender: mpsc::Sender<Command>,
+    dialled: Option<SpeakerId>,
+    configured: bool,
+    /// Who it is, once it said hello: its speaker, and the number of this connection.
+    place: Option<(SpeakerId, u64)>,
+    hello: Option<ClientHello>,
+    roles: Option<Roles>,
+    activity: Activity,
+    session: Option<Session>,
+    ready: bool,
+    errand: Option<Command>,
+    /// What must have happened by when.
+    deadline: Option<(HubTime, Awaited)>,
+    idle_since: HubTime,
+    /// Since when something waits to be taken by the system.
+    stuck: Option<HubTime>,
+    keeper: Keeper,
+    sent: Option<prometheus::IntCounter>,
+    _counted: Counted,
+}
+
+/// What a peer owes us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    Hello,
+    State,
+    Rekeyed,
+    Paired,
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(begin: Begin) {
+    let Begin { hub, clock, socket, dialled, configured, session, errand } = begin;
+    let (sender, commands) = mpsc::channel(COMMANDS);
+    let keys_of = Arc::clone(&hub);
+    let keys = Arc::new(move |client: &PeerId| keys_of.trust().credential(client));
+    let expected = dialled.as_ref().and_then(|speaker| PeerId::parse(speaker.as_str()));
+    let link = Link::new(hub.trust().identity().clone(), hub.options.name.clone(), keys, expected);
+    let now = clock.now();
+    let connection = Connection {
+        socket: Socket::new(socket),
+        link,
+        commands,
+        sender,
+        dialled,
+        configured,
+        place: None,
+        hello: None,
+        roles: None,
+        activity: Activity::Idle,
+        session,
+        ready: false,
+        errand,
+        deadline: Some((now + HELLO, Awaited::Hello)),
+        idle_since: now,
+        stuck: None,
+        keeper: Keeper::new(now),
+        sent: None,
+        _counted: Counted::new(&hub.metrics.connections),
+        hub,
+        clock,
+    };
+    connection.run().await;
+}
+
+impl Connection {
+    async fn run(mut self) {
+        let end = self.talk().await;
+        if let Some((speaker, number)) = &self.place {
+            self.hub.gone(speaker, *number);
+        }
+        // Of a fault, the answer that is owed goes out; of anything else, what was sent before.
+        let _ = self.push();
+        if let End::Lost(why) = end {
+            debug!(client = ?self.link.client(), %why, "a Sendspin connection is over");
+            self.lose(why);
+        }
+        if timeout(FAREWELL, self.socket.close()).await.is_err() {
+            debug!("a Sendspin client does not take its farewell");
+        }
+    }
+
+    /// Ends the hub's session, if there is one.
+    fn lose(&mut self, why: LostReason) {
+        let Some(session) = self.session.take() else { return };
+        self.ready = false;
+        if let Some((speaker, _)) = &self.place {
+            self.hub.metrics.lost.with_label_values(&[speaker.as_str()]).inc();
+        }
+        drop(session.counted);
+        (session.events)(EndpointEvent::Lost(why));
+    }
+
+    async fn talk(&mut self) -> End {
+        loop {
+            let now = self.clock.now();
+            if let Err(end) = self.walk(now) {
+                return end;
+            }
+            let wake = self.wake(now);
+            let inbox = self.session.as_ref().map(|session| Arc::clone(&session.inbox));
+            let woken = async {
+                match inbox {
+                    Some(inbox) => inbox.woken().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let done = tokio::select! {
+                heard = self.socket.hear() => self.heard(heard),
+                Some(command) = self.commands.recv() => self.command(command),
+                () = woken => Ok(()),
+                () = sleep(wake) => Ok(()),
+            };
+            if let Err(end) = done {
+                return end;
+            }
+        }
+    }
+
+    /// How long nothing needs to be done unless something comes.
+    fn wake(&self, now: HubTime) -> Duration {
+        let mut wake = if self.activity == Activity::Playback { TICK } else { IDLE };
+        if let Some(at) = self.roles.as_ref().and_then(Roles::wake) {
+            wake = wake.min(at.since(now));
+        }
+        if let Some((at, _)) = self.deadline {
+            wake = wake.min(at.since(now));
+        }
+        // Less cannot be told apart by the timer.
+        wake.max(Duration::from_millis(1))
+    }
+
+    fn heard(&mut self, heard: Heard) -> Result<(), End> {
+        let now = self.clock.now();
+        match heard {
+            Heard::Nothing => return Ok(()),
+            Heard::Over(why) => {
+                let why = why.unwrap_or_else(|| "it hung up".into());
+                return Err(End::Lost(LostReason::Disconnected(why)));
+            }
+            Heard::Pong(mark) => self.keeper.pong(&mark, now),
+            Heard::Frame(frame) => {
+                if let Err(fault) = self.link.receive(&frame, now) {
+                    self.hub.metrics.fault(fault.label());
+                    return Err(fault.into());
+                }
+                while let Some(news) = self.link.news() {
+                    self.news(news, now)?;
+                }
+            }
+        }
+        self.keeper.heard(now);
+        Ok(())
+    }
+
+    /// Does all that is to be done now.
+    fn walk(&mut self, now: HubTime) -> Result<(), End> {
+        self.check(now)?;
+        self.take(now)?;
+        if self.link.is_open() {
+            self.speak(now)?;
+        }
+        self.push()?;
+        self.report(now);
+        Ok(())
+    }
+
+    /// Sees to the time limits.
+    fn check(&mut self, now: HubTime) -> Result<(), End> {
+        if let Some((at, what)) = self.deadline
+            && now >= at
+        {
+            self.deadline = None;
+            match what {
+                Awaited::Paired => self.stop_pairing(now)?,
+                _ => {
+                    self.hub.metrics.fault("silent");
+                    return Err(End::Lost(LostReason::Protocol(format!("it owes us its {what:?}"))));
+                }
+            }
+        }
+        match (self.socket.is_clear(), self.stuck) {
+            (true, _) => self.stuck = None,
+            (false, None) => self.stuck = Some(now),
+            (false, Some(since)) if now.since(since) > UNREAD => {
+                self.hub.metrics.fault("unread");
+                return Err(End::Lost(LostReason::Disconnected("it does not read what it is sent".into())));
+            }
+            (false, Some(_)) => {}
+        }
+        if self.keeper.is_dead(now) {
+            return Err(End::Lost(LostReason::Disconnected("it does not answer any more".into())));
+        }
+        let lingers = self.session.is_some() || self.link.pairing().is_some() || self.errand.is_some();
+        if lingers || self.dialled.is_none() {
+            self.idle_since = now;
+        }
+        let patience = if self.roles.is_some() { Duration::ZERO } else { LINGER };
+        if self.dialled.is_some() && self.place.is_some() && !lingers && now.since(self.idle_since) >= patience
+        {
+            return Err(End::Ours);
+        }
+        Ok(())
+    }
+
+    /// Takes what the hub has put into the inbox.
+    fn take(&mut self, now: HubTime) -> Result<(), End> {
+        let Some(session) = &self.session else { return Ok(()) };
+        if self.place.is_none() || !self.ready {
+            // What was played before it could be heard is late by then.
+            if session.inbox.is_over() {
+                return self.end_session(now);
+            }
+            return Ok(());
+        }
+        let taken = session.inbox.take();
+        if let Some(roles) = &mut self.roles {
+            for control in taken.controls {
+                roles.control(control, now);
+            }
+            for item in taken.items {
+                match item {
+                    Item::Block(block) => roles.play(block, now),
+                    Item::Flush(from) => roles.flush(from, now),
+                }
+            }
+        }
+        if taken.over { self.end_session(now) } else { Ok(()) }
+    }
+
+    /// The hub is done with the session.
+    fn end_session(&mut self, now: HubTime) -> Result<(), End> {
+        self.session = None;
+        self.ready = false;
+        if self.place.is_none() {
+            // Nobody has answered yet, and nobody is waited for any more.
+            return Err(End::Ours);
+        }
+        if let Some(roles) = &mut self.roles {
+            roles.end(now);
+        }
+        Ok(())
+    }
+
+    /// Sends what the roles have to say, as long as the system takes it.
+    fn speak(&mut self, now: HubTime) -> Result<(), End> {
+        let Some(roles) = &mut self.roles else { return Ok(()) };
+        let wanted = if roles.playing(now) { Activity::Playback } else { Activity::Idle };
+        // The end of a stream goes out before the purpose is dropped, its beginning after it was declared.
+        if wanted == Activity::Playback && self.activity != wanted {
+            self.activity = wanted;
+            let names = roles.wanted();
+            self.link.activate(wanted, &names)?;
+        }
+        loop {
+            self.push()?;
+            if !self.socket.is_clear() {
+                break;
+            }
+            let Some(roles) = &mut self.roles else { return Ok(()) };
+            let Some(out) = roles.poll(now) else { break };
+            match out {
+                Out::Json { kind, payload } => self.link.json(kind, &serde_json::Value::Object(payload))?,
+                Out::Stamped { kind, payload } => self.link.stamped(kind, payload, self.clock.now())?,
+                Out::Audio { timestamp_micros, payload } => {
+                    self.link.audio(timestamp_micros, &payload, self.clock.now())?;
+                }
+                Out::Binary { id, body } => self.link.binary(id, &body)?,
+            }
+        }
+        let Some(roles) = &mut self.roles else { return Ok(()) };
+        if wanted == Activity::Idle && self.activity != wanted && self.socket.is_clear() {
+            self.activity = wanted;
+            let names = roles.wanted();
+            self.link.activate(wanted, &names)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the socket what waits for it, as far as the system takes it.
+    fn push(&mut self) -> Result<(), End> {
+        let failed = |why: String| End::Lost(LostReason::Disconnected(why));
+        let mut written = 0;
+        while self.socket.is_clear() || (written > 0 && written < BATCH) {
+            let Some(frame) = self.link.frame() else { break };
+            let length = match &frame {
+                crate::wire::Frame::Text(text) => text.len(),
+                crate::wire::Frame::Binary(bytes) => bytes.len(),
+            };
+            written += length;
+            if let Some(sent) = &self.sent {
+                sent.inc_by(length as u64);
+            }
+            self.socket.write(frame).map_err(failed)?;
+            if written >= BATCH {
+                self.socket.flush().map_err(failed)?;
+                written = 0;
+            }
+        }
+        if self.link.owed() > OWED {
+            self.hub.metrics.fault("unread");
+            return Err(End::Lost(LostReason::Disconnected("it asks faster than it reads".into())));
+        }
+        self.socket.flush().map_err(failed)
+    }
+
+    /// Tells the hub what happened, and how well the clocks agree.
+    fn report(&mut self, now: HubTime) {
+        if self.socket.is_clear()
+            && let Some(mark) = self.keeper.ping(now)
+        {
+            // A socket that fails is noticed when it is read.
+            let _ = self.socket.ping(Bytes::copy_from_slice(&mark));
+            let _ = self.socket.flush();
+        }
+        let mut lost = None;
+        while let Some(event) = self.roles.as_mut().and_then(Roles::event) {
+            match (&self.session, event) {
+                (Some(_), EndpointEvent::Lost(why)) => lost = Some(why),
+                (Some(session), event) => (session.events)(event),
+                (None, _) => {}
+            }
+        }
+        if let Some(why) = lost {
+            self.lose(why);
+            if let Some(roles) = &mut self.roles {
+                roles.end(now);
+            }
+        }
+        if let Some(session) = &self.session
+            && self.ready
+            && self.activity == Activity::Playback
+            && let Some(report) = self.keeper.report(now)
+        {
+            (session.events)(EndpointEvent::Sync(report));
+        }
+    }
+
+    /// The client leaves; why the session is lost by that.
+    fn left(reason: Goodbye) -> LostReason {
+        info!(?reason, "a Sendspin client says goodbye");
+        match reason {
+            Goodbye::AnotherServer | Goodbye::ConcurrentAttempt => LostReason::Busy,
+            Goodbye::Shutdown => LostReason::Unavailable("it was switched off".into()),
+            Goodbye::UserRequest => LostReason::Unavailable("somebody disconnected it".into()),
+            Goodbye::Restart | Goodbye::Unknown => LostReason::Disconnected("it restarts".into()),
+            Goodbye::Unauthorized | Goodbye::PairingRequired => {
+                LostReason::Unpaired("it plays only for hubs it is paired with".into())
+            }
+            Goodbye::Unpaired => LostReason::Unpaired("it has forgotten this hub".into()),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The sockets: dialling clients, taking their calls, and the one task of each connection.
+
+pub mod connection;
+pub mod dial;
+pub mod door;
+pub mod inbox;
+mod keeper;
+mod socket;
