@@ -28,8 +28,8 @@ mod trust;
 
 /// From the WebSocket's handshake to the hello.
 const HELLO: Duration = Duration::from_secs(10);
-/// From an activation with roles to the state that must follow.
-const STATE: Duration = Duration::from_secs(15);
+/// From an activation with roles until the client says that it can be had: it must agree with us on the time first.
+const STATE: Duration = Duration::from_secs(8);
 /// How long something that was sent may wait for the system to take it: the client does not read.
 const UNREAD: Duration = Duration::from_secs(5);
 /// How long a change of keys may take.
@@ -267,6 +267,7 @@ impl Connection {
             self.deadline = None;
             match what {
                 Awaited::Paired => self.stop_pairing(now)?,
+                Awaited::State => self.not_available()?,
                 _ => {
                     self.hub.metrics.fault("silent");
                     return Err(End::Lost(LostReason::Protocol(format!("it owes us its {what:?}"))));
@@ -300,30 +301,23 @@ impl Connection {
     /// Takes what the hub has put into the inbox.
     fn take(&mut self, now: HubTime) -> Result<(), End> {
         let Some(session) = &self.session else { return Ok(()) };
-        if self.place.is_none() || !self.ready {
-            // What was played before it could be heard is late by then.
-            if session.inbox.is_over() {
-                return self.end_session(now);
-            }
-            return Ok(());
-        }
         let taken = session.inbox.take();
         if let Some(roles) = &mut self.roles {
             for control in taken.controls {
-                roles.control(control, now);
+                roles.control(control);
             }
             for item in taken.items {
                 match item {
-                    Item::Block(block) => roles.play(block, now),
+                    Item::Block(block) => roles.play(block),
                     Item::Flush(from) => roles.flush(from, now),
                 }
             }
         }
-        if taken.over { self.end_session(now) } else { Ok(()) }
+        if taken.over { self.end_session() } else { Ok(()) }
     }
 
     /// The hub is done with the session.
-    fn end_session(&mut self, now: HubTime) -> Result<(), End> {
+    fn end_session(&mut self) -> Result<(), End> {
         self.session = None;
         self.ready = false;
         if self.place.is_none() {
@@ -331,7 +325,7 @@ impl Connection {
             return Err(End::Ours);
         }
         if let Some(roles) = &mut self.roles {
-            roles.end(now);
+            roles.end();
         }
         Ok(())
     }
@@ -339,7 +333,7 @@ impl Connection {
     /// Sends what the roles have to say, as long as the system takes it.
     fn speak(&mut self, now: HubTime) -> Result<(), End> {
         let Some(roles) = &mut self.roles else { return Ok(()) };
-        let wanted = if roles.playing(now) { Activity::Playback } else { Activity::Idle };
+        let wanted = if roles.playing() { Activity::Playback } else { Activity::Idle };
         // The end of a stream goes out before the purpose is dropped, its beginning after it was declared.
         if wanted == Activity::Playback && self.activity != wanted {
             self.activity = wanted;
@@ -411,14 +405,17 @@ impl Connection {
         while let Some(event) = self.roles.as_mut().and_then(Roles::event) {
             match (&self.session, event) {
                 (Some(_), EndpointEvent::Lost(why)) => lost = Some(why),
-                (Some(session), event) => (session.events)(event),
+                (Some(session), event) => {
+                    self.ready |= event == EndpointEvent::Ready;
+                    (session.events)(event);
+                }
                 (None, _) => {}
             }
         }
         if let Some(why) = lost {
             self.lose(why);
             if let Some(roles) = &mut self.roles {
-                roles.end(now);
+                roles.end();
             }
         }
         if let Some(session) = &self.session

@@ -9,13 +9,13 @@ use antiphon_domain::HubTime;
 use antiphon_endpoint::{ClockReading, SyncReport};
 
 /// Between two pings.
-const EVERY: Duration = Duration::from_secs(4);
-/// Silence after which a peer is gone: three pings.
+const EVERY: Duration = Duration::from_secs(2);
+/// Silence after which a peer is gone: six pings.
 const DEAD: Duration = Duration::from_secs(13);
 /// Between two reports.
 const REPORT: Duration = Duration::from_secs(1);
 /// Round trips kept: the largest of them bounds the way of a message.
-const KEPT: usize = 8;
+const KEPT: usize = 4;
 
 /// The keeper of one connection.
 pub struct Keeper {

@@ -1,12 +1,12 @@
 //! What a connection does about hellos, trust and pairing.
 
 use antiphon_domain::HubTime;
-use antiphon_endpoint::{EndpointEvent, LostReason};
+use antiphon_endpoint::LostReason;
 use tracing::{error, info, warn};
 
 use super::{Awaited, Connection, End, PAIRING, REKEY, STATE};
 use crate::hub::Command;
-use crate::roles::Roles;
+use crate::roles::{Client, Roles};
 use crate::wire::key::Category;
 use crate::wire::pairing::Method;
 use crate::wire::{Activity, ClientHello, Credential, News, PeerId, Psk};
@@ -17,14 +17,14 @@ impl Connection {
             News::Hello(hello) => self.greeted(*hello, now)?,
             News::State(payload) => self.state(&payload, now),
             News::Command(payload) => {
-                let taken = self.roles.as_mut().is_none_or(|roles| roles.command(&payload, now).is_ok());
+                let taken = self.roles.as_mut().is_none_or(|roles| roles.command(&payload).is_ok());
                 if !taken {
                     self.hub.metrics.ignored("command");
                 }
             }
             News::Leave => {
                 if let Some(roles) = &mut self.roles {
-                    roles.leave(now);
+                    roles.leave();
                 }
             }
             News::Time(micros) => self.keeper.time(micros, now),
@@ -111,7 +111,10 @@ impl Connection {
             self.lose(LostReason::Unpaired(why.into()));
             return Ok(());
         }
-        let mut roles = match Roles::new(hello, &self.hub.roles) {
+        let id = self.link.client().map(|id| id.to_string()).unwrap_or_default();
+        let client =
+            Client { id: &id, name: &hello.name, roles: &hello.roles, supports: &hello.supports };
+        let mut roles = match Roles::new(client, &self.hub.roles) {
             Ok(roles) => roles,
             Err(why) => {
                 self.link.activate(Activity::Idle, &[])?;
@@ -127,7 +130,7 @@ impl Connection {
         };
         self.activity = first;
         self.link.activate(first, &roles.wanted())?;
-        roles.activated(now);
+        roles.activated();
         self.roles = Some(roles);
         self.deadline = Some((now + STATE, Awaited::State));
         Ok(())
@@ -140,30 +143,35 @@ impl Connection {
             self.hub.metrics.ignored("state");
             return;
         }
-        if self.deadline.is_some_and(|(_, what)| what == Awaited::State) {
-            self.deadline = None;
-        }
         let told = roles.told();
+        // A player that has just connected is not available until it knows our time.
+        if told.available == Some(true) && self.deadline.is_some_and(|(_, what)| what == Awaited::State) {
+            self.deadline = None;
+            self.begin();
+        }
         if let Some((speaker, number)) = &self.place {
             self.hub.update(speaker, *number, |client| client.told = told);
         }
-        self.begin(now);
     }
 
-    /// Lets the session begin once the client can play.
-    pub(super) fn begin(&mut self, now: HubTime) {
-        let (Some(roles), Some(session)) = (&mut self.roles, &self.session) else { return };
-        if self.ready || !self.link.is_open() {
-            return;
+    /// Lets the session begin, once the client has said that it can be had; the roles say when it is ready.
+    fn begin(&mut self) {
+        if let (Some(roles), Some(session), None) = (&mut self.roles, &self.session, self.deadline) {
+            roles.begin(session.pace, session.caps.lead);
         }
-        match roles.told().available {
-            Some(true) => {
-                self.ready = true;
-                roles.begin(session.pace, now);
-                (session.events)(EndpointEvent::Ready);
+    }
+
+    /// The client has not said that it can be had.
+    pub(super) fn not_available(&mut self) -> Result<(), End> {
+        match self.roles.as_ref().and_then(|roles| roles.told().available) {
+            Some(_) => {
+                self.lose(LostReason::Unavailable("something else plays on it".into()));
+                Ok(())
             }
-            Some(false) => self.lose(LostReason::Unavailable("something else plays on it".into())),
-            None => {}
+            None => {
+                self.hub.metrics.fault("silent");
+                Err(End::Lost(LostReason::Protocol("it does not say how it is".into())))
+            }
         }
     }
 
@@ -175,8 +183,8 @@ impl Connection {
                 self.session = Some(session);
                 self.ready = false;
                 if let Some(roles) = &mut self.roles {
-                    roles.end(now);
-                    self.begin(now);
+                    roles.end();
+                    self.begin();
                     return Ok(());
                 }
                 if !self.link.is_open() || self.link.pairing().is_some() {
@@ -226,7 +234,7 @@ impl Connection {
     /// Ends streams and takes the roles back.
     fn quiesce(&mut self, now: HubTime) -> Result<(), End> {
         if let Some(roles) = &mut self.roles {
-            roles.end(now);
+            roles.end();
             self.activity = Activity::Idle;
             self.speak_last(now)?;
         }
