@@ -14,6 +14,10 @@ pub mod link;
 pub mod noise;
 pub mod opening;
 pub mod pairing;
+#[cfg(any(test, feature = "fake"))]
+pub mod peer;
+#[cfg(test)]
+mod tests;
 pub mod token;
 
 pub use fault::{Fault, Goodbye};

@@ -196,3 +196,20 @@ pub fn unwrap(suite: Suite, key: &[u8], text: &str) -> Option<[u8; 32]> {
     let plain = key.open_in_place(Nonce::assume_unique_for_key([0; 12]), Aad::empty(), &mut wrapped).ok()?;
     (&*plain).try_into().ok()
 }
+
+/// The other way of [`unwrap`].
+#[cfg(any(test, feature = "fake"))]
+pub(super) fn wrap(suite: Suite, key: &[u8], plain: &[u8; 32]) -> String {
+    use ring::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+    let algorithm = match suite {
+        Suite::ChaChaPoly => &CHACHA20_POLY1305,
+        Suite::AesGcm => &AES_256_GCM,
+    };
+    let mut sealed = plain.to_vec();
+    if let Ok(key) = UnboundKey::new(algorithm, key) {
+        let key = LessSafeKey::new(key);
+        // Of 32 bytes it cannot fail.
+        let _ = key.seal_in_place_append_tag(Nonce::assume_unique_for_key([0; 12]), Aad::empty(), &mut sealed);
+    }
+    super::key::encode(&sealed)
+}

@@ -88,7 +88,7 @@ pub struct Attempt {
     session: Vec<u8>,
 }
 
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, &parts.concat()).as_ref());
     out
