@@ -9,11 +9,12 @@ use antiphon_domain::{Lead, SpeakerId};
 use antiphon_endpoint::Kind;
 use antiphon_host::{LocalKind, PulseKind, PulseOptions, VirtualKind};
 use antiphon_rtp::{RtpKind, RtpOptions};
+use antiphon_sendspin::{SendspinKind, SendspinOptions};
 use antiphon_snapcast::{SnapcastKind, SnapcastOptions};
 use anyhow::Context;
 use prometheus::Registry;
 
-use crate::config::{Config, Encryption, SnapcastCodec};
+use crate::config::{Config, Encryption, SnapcastCodec, Unpaired};
 
 /// Every kind this hub speaks.
 pub(crate) fn all(
@@ -22,14 +23,19 @@ pub(crate) fn all(
     registry: &Registry,
 ) -> anyhow::Result<Vec<Arc<dyn Kind>>> {
     let pulse = PulseOptions { cookie: config.pulse.cookie.clone() };
-    Ok(vec![
+    let mut kinds: Vec<Arc<dyn Kind>> = vec![
         Arc::new(AirplayKind::new(runtime.clone(), airplay(config), registry)?),
         Arc::new(SnapcastKind::new(runtime.clone(), snapcast(config), registry).context("Snapcast")?),
         Arc::new(RtpKind::new(rtp(config), registry)?),
         Arc::new(VirtualKind::new()),
         Arc::new(LocalKind::new()),
         Arc::new(PulseKind::new(runtime.clone(), pulse, registry)?),
-    ])
+    ];
+    if config.sendspin.enabled {
+        let sendspin = SendspinKind::new(runtime.clone(), sendspin(config), registry);
+        kinds.push(Arc::new(sendspin.context("Sendspin")?));
+    }
+    Ok(kinds)
 }
 
 fn airplay(config: &Config) -> AirplayOptions {
@@ -45,6 +51,22 @@ fn airplay(config: &Config) -> AirplayOptions {
         }
     }
     options
+}
+
+fn sendspin(config: &Config) -> SendspinOptions {
+    let table = &config.sendspin;
+    SendspinOptions {
+        port: table.port,
+        name: table.name.clone(),
+        interfaces: config.discovery.interfaces.clone(),
+        data_dir: Some(config.data_dir()),
+        unpaired: match table.unpaired {
+            Unpaired::Ask => antiphon_sendspin::Unpaired::Ask,
+            Unpaired::Allow => antiphon_sendspin::Unpaired::Allow,
+            Unpaired::Never => antiphon_sendspin::Unpaired::Never,
+        },
+        take_over: table.take_over,
+    }
 }
 
 fn snapcast(config: &Config) -> SnapcastOptions {

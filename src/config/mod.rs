@@ -15,8 +15,8 @@ use antiphon_link::AvsSettings;
 use serde::Deserialize;
 
 pub use tables::{
-    Airplay, Bluetooth, Discovery, Encryption, Group, Http, Input, Login, Pulse, Scope, Snapcast, SnapcastCodec,
-    Speaker, Voice,
+    Airplay, Bluetooth, Discovery, Encryption, Group, Http, Input, Login, Pulse, Scope, Sendspin, Snapcast,
+    SnapcastCodec, Speaker, Unpaired, Voice,
 };
 
 /// Everything the file can say. Every part has defaults; an empty file is a hub without Amazon that finds speakers.
@@ -37,6 +37,8 @@ pub struct Config {
     pub login: Login,
     /// The AirPlay kind.
     pub airplay: Airplay,
+    /// The Sendspin kind.
+    pub sendspin: Sendspin,
     /// The Snapcast kind.
     pub snapcast: Snapcast,
     /// The PulseAudio kind.
@@ -160,7 +162,7 @@ impl Config {
                 Some(Ok(_)) => continue,
                 Some(Err(bad)) => format!("expected {}", bad.expected),
                 None => "expected virtual:, virtual:FILE.wav, airplay://HOST:PORT, pulse://HOST:PORT/SINK, \
-                         pulse:SINK, rtp://ADDRESS:PORT or local:"
+                         pulse:SINK, sendspin://HOST:PORT, rtp://ADDRESS:PORT or local:"
                     .into(),
             };
             return Err(self.error(format!("endpoint = {text:?}"), problem));

@@ -133,6 +133,42 @@ impl Airplay {
     }
 }
 
+/// `[sendspin]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sendspin {
+    /// Whether the hub plays to Sendspin players at all.
+    pub enabled: bool,
+    /// Where players dial, on the interfaces of discovery; 0: any free port.
+    pub port: u16,
+    /// The name players show.
+    pub name: String,
+    /// Who may be played to without having been paired.
+    pub unpaired: Unpaired,
+    /// Whether a player that another server holds is taken over once something is to be played on it here.
+    pub take_over: bool,
+}
+
+impl Default for Sendspin {
+    fn default() -> Self {
+        let (unpaired, take_over) = (Unpaired::default(), false);
+        Self { enabled: true, port: 8927, name: "Antiphon".into(), unpaired, take_over }
+    }
+}
+
+/// Who may be played to without having been paired, where the player allows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unpaired {
+    /// Those a person has approved.
+    #[default]
+    Ask,
+    /// Everybody.
+    Allow,
+    /// Nobody.
+    Never,
+}
+
 /// `[snapcast]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -182,8 +218,8 @@ pub struct Speaker {
     pub name: Option<String>,
     /// The place in the home it stands in.
     pub zone: Option<String>,
-    /// `virtual:`, `virtual:FILE.wav`, `airplay://HOST:PORT`, `pulse://HOST:PORT/SINK`, `pulse:SINK` or `local:`;
-    /// absent for a discovered speaker.
+    /// `virtual:`, `virtual:FILE.wav`, `airplay://HOST:PORT`, `pulse://HOST:PORT/SINK`, `pulse:SINK`,
+    /// `sendspin://HOST:PORT` or `local:`; absent for a discovered speaker.
     pub endpoint: Option<String>,
     /// Its password, where it asks for one (AirPlay).
     pub password: Option<Secret>,
