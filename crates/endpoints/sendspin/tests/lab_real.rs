@@ -108,7 +108,8 @@ struct House {
 
 impl House {
     fn new(unpaired: Unpaired) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let options = SendspinOptions {
             port: 0,
@@ -280,8 +281,7 @@ fn lab_who_is_dialled_is_heard_with_the_other_suite_too() {
     let Some(python) = python() else { return };
     let house = House::new(Unpaired::Allow);
     let port = free_port();
-    let mut client =
-        Client::start(&python, &["serve", &port.to_string(), "--unpaired", "--suite", "aes"]);
+    let mut client = Client::start(&python, &["serve", &port.to_string(), "--unpaired", "--suite", "aes"]);
     let descriptor = found(&client, port);
     let (mut endpoint, _events) = house.ready(&descriptor);
     play(&house, &mut client, &mut *endpoint);
