@@ -36,7 +36,10 @@ impl Metrics {
             Ok(counter)
         };
         let metrics = Self {
-            connections: IntGauge::new("antiphon_sendspin_connections", "Open connections, whoever dialled.")?,
+            connections: IntGauge::new(
+                "antiphon_sendspin_connections",
+                "Open connections, whoever dialled.",
+            )?,
             sessions: IntGauge::new("antiphon_sendspin_sessions", "Sessions, connecting ones included.")?,
             faults: by("fault", "faults_total", "Connections ended for what their peer sent.")?,
             ignored: by("what", "ignored_total", "Messages without a meaning for us.")?,

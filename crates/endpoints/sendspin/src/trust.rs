@@ -185,7 +185,8 @@ fn read(file: &Path) -> io::Result<Option<Read>> {
     // The parser's own words may quote a key.
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let stored: Stored = serde_json::from_str(&text).map_err(|_| bad("it is no such file"))?;
-    let identity = decode(&stored.identity).map(Identity::new).ok_or_else(|| bad("the hub's key is damaged"))?;
+    let identity =
+        decode(&stored.identity).map(Identity::new).ok_or_else(|| bad("the hub's key is damaged"))?;
     let mut clients = BTreeMap::new();
     for (id, client) in stored.clients {
         let id = PeerId::parse(&id).ok_or_else(|| bad("a client's id is damaged"))?;

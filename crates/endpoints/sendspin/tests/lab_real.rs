@@ -263,7 +263,7 @@ fn found(client: &Client, port: u16) -> Descriptor {
         assert!(Instant::now() < until, "it does not listen");
         std::thread::sleep(Duration::from_millis(50));
     }
-    antiphon_endpoint::Descriptor {
+    Descriptor {
         id: SpeakerId::new(id),
         name: "Real".into(),
         kind: "sendspin",

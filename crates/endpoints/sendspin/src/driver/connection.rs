@@ -291,7 +291,10 @@ impl Connection {
             self.idle_since = now;
         }
         let patience = if self.roles.is_some() { Duration::ZERO } else { LINGER };
-        if self.dialled.is_some() && self.place.is_some() && !lingers && now.since(self.idle_since) >= patience
+        if self.dialled.is_some()
+            && self.place.is_some()
+            && !lingers
+            && now.since(self.idle_since) >= patience
         {
             return Err(End::Ours);
         }

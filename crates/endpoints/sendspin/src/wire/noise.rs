@@ -209,7 +209,8 @@ pub(super) fn wrap(suite: Suite, key: &[u8], plain: &[u8; 32]) -> String {
     if let Ok(key) = UnboundKey::new(algorithm, key) {
         let key = LessSafeKey::new(key);
         // Of 32 bytes it cannot fail.
-        let _ = key.seal_in_place_append_tag(Nonce::assume_unique_for_key([0; 12]), Aad::empty(), &mut sealed);
+        let _ =
+            key.seal_in_place_append_tag(Nonce::assume_unique_for_key([0; 12]), Aad::empty(), &mut sealed);
     }
     super::key::encode(&sealed)
 }

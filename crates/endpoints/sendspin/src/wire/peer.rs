@@ -144,8 +144,7 @@ impl Peer {
     pub fn receive(&mut self, frame: &Frame) -> Result<Vec<Got>, Fault> {
         match frame {
             Frame::Text(text) => {
-                let message: Value =
-                    serde_json::from_str(text).map_err(|_| Fault::Malformed("no JSON"))?;
+                let message: Value = serde_json::from_str(text).map_err(|_| Fault::Malformed("no JSON"))?;
                 let payload = message["payload"].as_object().cloned().unwrap_or_default();
                 match message["type"].as_str() {
                     Some("server/init") => {
@@ -176,11 +175,7 @@ impl Peer {
     }
 
     /// Our half of a handshake.
-    fn shake(
-        &self,
-        payload: &Map<String, Value>,
-        prologue: &[u8],
-    ) -> Result<(Channel, Vec<u8>), Fault> {
+    fn shake(&self, payload: &Map<String, Value>, prologue: &[u8]) -> Result<(Channel, Vec<u8>), Fault> {
         let failed = |_| Fault::Handshake("the peer's");
         let Some(server) = self.server else { return Err(Fault::OutOfTurn("handshake")) };
         let data = payload["data"].as_str().unwrap_or_default();
@@ -208,8 +203,7 @@ impl Peer {
         if whole.id != JSON {
             return Ok(vec![Got::Binary(whole.id, whole.body)]);
         }
-        let message: Value =
-            serde_json::from_slice(&whole.body).map_err(|_| Fault::Malformed("no JSON"))?;
+        let message: Value = serde_json::from_slice(&whole.body).map_err(|_| Fault::Malformed("no JSON"))?;
         let kind = message["type"].as_str().unwrap_or_default().to_owned();
         let payload = message["payload"].as_object().cloned().unwrap_or_default();
         let mut got = match kind.as_str() {
@@ -281,8 +275,7 @@ impl Peer {
             "server/pair-init" => {
                 pairing.round += 1;
                 if let Some(nonce) = super::key::decode::<32>(text("nonce_A")) {
-                    let all =
-                        sha256(&[b"sendspin-pairing-code-derive-v1", &hash, &nonce, &pairing.nonce]);
+                    let all = sha256(&[b"sendspin-pairing-code-derive-v1", &hash, &nonce, &pairing.nonce]);
                     pairing.code = derived(pairing.method, &all);
                 }
                 got.push(Got::Code(pairing.code.clone()));
@@ -315,13 +308,11 @@ impl Peer {
                 let key = |label: &[u8]| sha256(&[label, &session, &agreed.isk]);
                 let mut confirm = json!({"client_kc": encode(&agreed.client_tag())});
                 if dynamic {
-                    let wrapped =
-                        wrap(self.suite, &key(b"sendspin-pair-nonce-wrap-v1"), &pairing.nonce);
+                    let wrapped = wrap(self.suite, &key(b"sendspin-pair-nonce-wrap-v1"), &pairing.nonce);
                     confirm["wrapped_nonce_B"] = wrapped.into();
                 }
                 self.json("client/pair-confirm", &confirm)?;
-                let wrapped =
-                    wrap(self.suite, &key(b"sendspin-pair-psk-wrap-v1"), self.gives.expose());
+                let wrapped = wrap(self.suite, &key(b"sendspin-pair-psk-wrap-v1"), self.gives.expose());
                 self.json("client/pair-finalize", &json!({"wrapped_psk": wrapped}))?;
             }
             _ => {

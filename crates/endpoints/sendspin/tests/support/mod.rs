@@ -96,7 +96,7 @@ impl House {
             metric.get_counter().get_value() + metric.get_gauge().get_value()
         };
         let families = self.registry.gather();
-        let family = families.iter().find(|family| family.get_name() == name);
+        let family = families.iter().find(|family| family.name() == name);
         family.map_or(0.0, |family| family.get_metric().iter().map(of).sum())
     }
 

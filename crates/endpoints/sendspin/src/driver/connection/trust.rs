@@ -101,19 +101,11 @@ impl Connection {
         self.roles = None;
         if !self.is_trusted() {
             self.link.activate(Activity::Idle, &[])?;
-            let why = if self.link.mismatch() {
-                "it has forgotten this hub and must be paired anew"
-            } else if hello.unpaired_access {
-                "somebody must approve of it first"
-            } else {
-                "it must be paired first"
-            };
-            self.lose(LostReason::Unpaired(why.into()));
+            self.lose_untrusted();
             return Ok(());
         }
         let id = self.link.client().map(|id| id.to_string()).unwrap_or_default();
-        let client =
-            Client { id: &id, name: &hello.name, roles: &hello.roles, supports: &hello.supports };
+        let client = Client { id: &id, name: &hello.name, roles: &hello.roles, supports: &hello.supports };
         let mut roles = match Roles::new(client, &self.hub.roles) {
             Ok(roles) => roles,
             Err(why) => {
@@ -134,6 +126,18 @@ impl Connection {
         self.roles = Some(roles);
         self.deadline = Some((now + STATE, Awaited::State));
         Ok(())
+    }
+
+    /// Tells the session what a person must do before there can be one.
+    fn lose_untrusted(&mut self) {
+        let why = if self.link.mismatch() {
+            "it has forgotten this hub and must be paired anew"
+        } else if self.hello.as_ref().is_some_and(|hello| hello.unpaired_access) {
+            "somebody must approve of it first"
+        } else {
+            "it must be paired first"
+        };
+        self.lose(LostReason::Unpaired(why.into()));
     }
 
     fn state(&mut self, payload: &serde_json::Map<String, serde_json::Value>, now: HubTime) {
@@ -189,6 +193,10 @@ impl Connection {
                 }
                 if !self.link.is_open() || self.link.pairing().is_some() {
                     self.lose(LostReason::Unpaired("it is being paired".into()));
+                    return Ok(());
+                }
+                if !self.is_trusted() {
+                    self.lose_untrusted();
                     return Ok(());
                 }
                 self.activate(now)
