@@ -4,13 +4,13 @@
 //! hangs up, breaks the protocol, falls silent, stops reading or calls again.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use antiphon_domain::SpeakerId;
 use antiphon_endpoint::{Clock, Descriptor, LostReason};
 use bytes::Bytes;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
@@ -18,9 +18,10 @@ use tracing::{debug, info, warn};
 use crate::driver::client::Client;
 use crate::driver::outlet::{Broken, Outlet};
 use crate::driver::stamped::Stamped;
+use crate::driver::timing::Timing;
 use crate::driver::{Clients, House};
 use crate::wire::{
-    Hello, Received, Request, Settings, Stamp, WireError, error, server_settings, time_answer,
+    Hello, Received, Request, Settings, WireError, error, server_settings, time_answer,
 };
 
 /// Code of the error message for who cannot be taken; the protocol names no codes.
@@ -71,6 +72,8 @@ pub async fn run(stream: TcpStream, peer: SocketAddr, house: House, clients: Cli
     };
     info!(speaker = %client.descriptor.id, %reason, "snapcast client left");
     client.metrics.lost.inc();
+    // Its session may hold on to it for a while; the client need not.
+    let _ = SockRef::from(&*stream).shutdown(Shutdown::Both);
     clients.left(&client);
     client.lose(reason);
 }
@@ -97,6 +100,7 @@ async fn hello(stream: &mut Stamped, house: &House) -> Option<(u16, Hello)> {
 
 /// Answers and tells, until the connection is lost.
 async fn listen(stream: &mut Stamped, client: &Client, house: &House, clock: &dyn Clock) -> LostReason {
+    let mut timing = Timing::new();
     loop {
         let (received, age) = match timeout(house.options.silence, stream.next()).await {
             Ok(Ok(news)) => news,
@@ -111,7 +115,21 @@ async fn listen(stream: &mut Stamped, client: &Client, house: &House, clock: &dy
             }
         };
         match received.request {
-            Request::Time => answer(client, received.id, received.sent, age, clock),
+            Request::Time => {
+                let arrived = clock.now() - age;
+                let mut answered = arrived;
+                client.outlet.send_first(|| {
+                    answered = clock.now();
+                    Bytes::copy_from_slice(&time_answer(received.id, received.sent, arrived, answered))
+                });
+                client.metrics.times.inc();
+                timing.asked(received.sent, arrived, answered);
+                if client.is_playing()
+                    && let Some(report) = timing.report(answered)
+                {
+                    client.tell(report);
+                }
+            }
             Request::Info(info) => client.informed(info),
             Request::Useless => house.metrics.garbage("client info"),
             Request::Unknown(_) => house.metrics.garbage("unknown"),
@@ -121,12 +139,6 @@ async fn listen(stream: &mut Stamped, client: &Client, house: &House, clock: &dy
             }
         }
     }
-}
-
-fn answer(client: &Client, id: u16, asked: Stamp, age: Duration, clock: &dyn Clock) {
-    let received = clock.now() - age;
-    client.outlet.send_first(|| Bytes::copy_from_slice(&time_answer(id, asked, received, clock.now())));
-    client.metrics.times.inc();
 }
 
 /// Tells the client whenever its settings change.

@@ -14,6 +14,7 @@ mod lane;
 mod outlet;
 mod pump;
 mod stamped;
+mod timing;
 
 use tokio::runtime::Handle;
 

@@ -69,18 +69,21 @@ impl Outlet {
     /// Writes what waits whenever there is room; ends when the outlet is broken.
     pub async fn run(&self) -> Broken {
         loop {
-            self.more.notified().await;
-            loop {
-                if let Err(error) = self.stream.writable().await {
-                    return self.fail(&mut self.lock(), &error);
-                }
+            let waits = {
                 let mut state = self.lock();
                 self.drain(&mut state);
                 if let Some(broken) = &state.broken {
                     return broken.clone();
                 }
-                if state.waiting.is_empty() {
-                    break;
+                !state.waiting.is_empty()
+            };
+            // It may break while there is no room.
+            tokio::select! {
+                () = self.more.notified() => {}
+                room = self.stream.writable(), if waits => {
+                    if let Err(error) = room {
+                        return self.fail(&mut self.lock(), &error);
+                    }
                 }
             }
         }
