@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use antiphon_audio::clock::Observed;
 use antiphon_audio::drift::Corrections;
 use antiphon_audio::meter::{Meter, SILENCE_DBFS};
 use antiphon_audio::playout::{Playout, Report};
@@ -26,8 +27,12 @@ const LOOK: Duration = Duration::from_millis(100);
 const FIRST_LOOKS: (Duration, u32) = (Duration::from_millis(25), 40);
 /// A server that has not answered for so long is frozen, or cut off.
 const SILENT: Duration = Duration::from_secs(2);
+/// Answers in a row that must agree before we call a sink ready.
+const AGREED: u32 = 4;
 /// The silence an idle sink still has before it when we call it ready.
 const COMING: Duration = Duration::from_millis(20);
+/// How long a sink may take until it plays: idle ones have up to two seconds of silence before them (PulseAudio 16.1).
+const LONGEST_WAKING: Duration = Duration::from_secs(5);
 const COUNT_EVERY: Duration = Duration::from_millis(200);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 const METER_EVERY: Duration = Duration::from_millis(300);
@@ -104,8 +109,11 @@ struct Stream {
     playout: Playout,
     /// Bytes the server wants and has not been given.
     owed: u64,
+    since: HubTime,
     /// A frame, and when it is heard, as the server said last.
     placed: Option<(u64, HubTime)>,
+    /// Answers in a row that agreed about it.
+    agreed: u32,
     looks: u32,
     next_look: HubTime,
     next_count: HubTime,
@@ -244,6 +252,11 @@ impl Talk {
         }
         let waits = self.asked.iter().any(|(_, asked, _)| *asked == Asked::Latency);
         let Some(stream) = &mut self.stream else { return Ok(()) };
+        if !stream.ready && now.since(stream.since) >= LONGEST_WAKING {
+            let behind = stream.placed.map_or(Duration::ZERO, |(_, heard)| heard.since(now));
+            let millis = behind.as_millis();
+            return Err(LostReason::Unavailable(format!("its sink plays nothing, or {millis} ms behind")));
+        }
         if now >= stream.next_count {
             stream.next_count = now + COUNT_EVERY;
             let mut report = stream.playout.report();
@@ -423,7 +436,9 @@ impl Talk {
             input: made.input,
             playout,
             owed: u64::from(made.wanted).min(MOST_OWED),
+            since: now,
             placed: None,
+            agreed: 0,
             looks: 0,
             next_look: now,
             next_count: now + COUNT_EVERY,
@@ -449,12 +464,21 @@ impl Talk {
         };
         // It looked at its clock somewhere between our question and its answer.
         let half = now.since(asked) / 2;
-        let sink = Duration::from_micros(latency.sink_micros);
-        stream.playout.heard(read / u64::from(FRAME), asked + half + sink, half + Duration::from_micros(1));
-        stream.placed = Some((read / u64::from(FRAME), asked + half + sink));
-        // A sink that was idle may have seconds of silence before it, which not every one takes back.
-        let room = stream.next_sound(self.rate, self.depth.ahead).is_some_and(|sound| sound <= now + COMING);
-        if !stream.ready && (room || stream.owed == 0) {
+        let (frame, heard) =
+            (read / u64::from(FRAME), asked + half + Duration::from_micros(latency.sink_micros));
+        stream.placed = Some((frame, heard));
+        match stream.playout.heard(frame, heard, half + Duration::from_micros(1)) {
+            Observed::Taken => stream.agreed += 1,
+            Observed::Refused | Observed::Stepped => {
+                // Where it is now is to be known soon.
+                stream.agreed = 0;
+                stream.looks = 0;
+                stream.next_look = now + FIRST_LOOKS.0;
+            }
+        }
+        // A sink that was idle may have seconds of silence before it, and may take some of it back as it begins.
+        let room = stream.next_sound(self.rate, self.depth.ahead).is_none_or(|sound| sound <= now + COMING);
+        if !stream.ready && read > 0 && room && stream.agreed >= AGREED {
             stream.ready = true;
             self.news.push_back(News::Ready);
         }
