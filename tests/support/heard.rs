@@ -85,7 +85,7 @@ pub fn assert_unbroken(rooms: &Rooms, outputs: &[usize], heard: &Recording) -> b
 }
 
 /// What is to be said of a sound, and whether it was the tone and never broken.
-fn unbroken(sound: &[f32]) -> (String, bool) {
+pub fn unbroken(sound: &[f32]) -> (String, bool) {
     let level = total_level(&sound[..RATE as usize]);
     let (gap_at, gap) = longest_gap(sound, level - 20.0);
     let (jump_at, jump) = largest_jump(sound, RATE, TONE);

@@ -50,12 +50,7 @@ impl Rooms {
         let rack = Rack::new(&lab, most + 1)?;
         let control = play_control(&lab, &rack, most + 1)?;
         let ear = Ear::open(&lab)?;
-        // The simulated service serves a track that it finds in its folder as it is.
-        let folder = lab.folder().join("alexa").join("media");
-        let (left, right) = (sine(44_100, f64::from(LENGTH), TONE, 0.25), chirps(44_100, f64::from(LENGTH)));
-        std::fs::create_dir_all(&folder)
-            .and_then(|()| write_wav(&folder.join(track()), 44_100, &[&left, &right]))
-            .map_err(|e| LabError::failed("write the track", e))?;
+        write_track(&lab)?;
         let house = House::start(&lab, "hub", "[discovery]\ninterfaces = [\"eth0\"]")?;
         Ok(Self { house, receivers: Vec::new(), rack, control, ear, lab })
     }
@@ -196,8 +191,8 @@ impl Rooms {
 /// Lets everybody in who waits for a person's approval, as the operator of the house would.
 pub fn approve_all(house: &House, lab: &Lab) {
     let Ok(asks) = house.get(lab, "/api/pairing") else { return };
-    for ask in asks["pairing"].as_array().or(asks.as_array()).into_iter().flatten() {
-        let Some(speaker) = ask["speaker"].as_str().or(ask["id"].as_str()) else { continue };
+    for ask in asks.as_array().into_iter().flatten() {
+        let Some(speaker) = ask["speaker"].as_str() else { continue };
         if ask["wants"] == "approval" {
             // One that went away meanwhile is asked for again.
             let _ = house.antiphon(lab, &["pair", speaker, "approve"]);
@@ -206,7 +201,7 @@ pub fn approve_all(house: &House, lab: &Lab) {
 }
 
 /// Plays the tone on an output of its own with a short buffer. Where it breaks off the machine did not let anybody play.
-fn play_control(lab: &Lab, rack: &Rack, output: usize) -> LabResult<Process> {
+pub fn play_control(lab: &Lab, rack: &Rack, output: usize) -> LabResult<Process> {
     let file = lab.folder().join("control.wav");
     write_wav(&file, RATE, &[&sine(RATE, f64::from(LENGTH) + 60.0, TONE, 0.25)])
         .map_err(|e| LabError::failed("write the control", e))?;
@@ -216,7 +211,17 @@ fn play_control(lab: &Lab, rack: &Rack, output: usize) -> LabResult<Process> {
     lab.spawn("control", command)
 }
 
-fn track() -> String {
+/// Lays the track where the simulated service finds it, which serves what is in its folder as it is.
+pub fn write_track(lab: &Lab) -> LabResult<()> {
+    let folder = lab.folder().join("alexa").join("media");
+    let (left, right) = (sine(44_100, f64::from(LENGTH), TONE, 0.25), chirps(44_100, f64::from(LENGTH)));
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| write_wav(&folder.join(track()), 44_100, &[&left, &right]))
+        .map_err(|e| LabError::failed("write the track", e))
+}
+
+/// The track's name.
+pub fn track() -> String {
     format!("tone-{TONE}-{LENGTH}s.wav")
 }
 
