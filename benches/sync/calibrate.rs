@@ -18,8 +18,8 @@ pub fn print(phase: &Phase) {
             let later = team.pairs.iter().find_map(|pair| {
                 let (a, b) = (&pair.names.0, &pair.names.1);
                 match (a == &reference.name, b == &reference.name) {
-                    (true, _) if b == &member.name => Some(pair.mean()),
-                    (_, true) if a == &member.name => Some(-pair.mean()),
+                    (true, _) if b == &member.name => Some(pair.median()),
+                    (_, true) if a == &member.name => Some(-pair.median()),
                     _ => None,
                 }
             });

@@ -87,10 +87,11 @@ impl PairFigures {
         quantile(self.offsets.iter().map(|(_, offset)| *offset), part) * 1e6
     }
 
-    /// The mean of the signed offset, microseconds.
-    pub fn mean(&self) -> f64 {
-        let sum: f64 = self.offsets.iter().map(|(_, offset)| offset).sum();
-        sum * 1e6 / self.offsets.len() as f64
+    /// The median of the signed offset, microseconds: how much later the second is as a rule.
+    pub fn median(&self) -> f64 {
+        let mut all: Vec<f64> = self.offsets.iter().map(|(_, offset)| *offset).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).map_or(f64::NAN, |offset| offset * 1e6)
     }
 }
 

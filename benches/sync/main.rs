@@ -74,9 +74,9 @@ fn main() {
 
 /// The phases: which receivers play together, and who sends to them.
 fn phases(calibrate: bool) -> Vec<(&'static str, Vec<Team>)> {
-    use Make::{Airplay, Pulse, Snapcast};
+    use Make::{Airplay, Pulse, Rtp, Snapcast};
     let ours = |makes: &[Make]| Team::new(Sender::Antiphon, makes);
-    let mixed = ("mixed group", vec![ours(&[Airplay, Snapcast, Airplay, Snapcast])]);
+    let mixed = ("mixed group", vec![ours(&[Airplay, Snapcast, Pulse, Rtp])]);
     if calibrate {
         return vec![mixed];
     }

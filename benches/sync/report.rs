@@ -42,12 +42,12 @@ impl Phase {
             for pair in team.pairs.iter().filter(|_| team.pairs.len() > 1) {
                 let (a, b) = &pair.names;
                 println!(
-                    "  {a} and {b}: p50 {:.0} p95 {:.0} p99 {:.0} max {:.0} us, mean {:+.0} us",
+                    "  {a} and {b}: p50 {:.0} p95 {:.0} p99 {:.0} max {:.0} us, median {:+.0} us",
                     pair.quantile(0.5),
                     pair.quantile(0.95),
                     pair.quantile(0.99),
                     pair.quantile(1.0),
-                    pair.mean(),
+                    pair.median(),
                 );
             }
             for member in team.members.iter().filter(|member| member.dropouts > 0) {
@@ -133,7 +133,7 @@ fn pair(pair: &PairFigures) -> Value {
         "p95": rounded(pair.quantile(0.95)),
         "p99": rounded(pair.quantile(0.99)),
         "max": rounded(pair.quantile(1.0)),
-        "mean": rounded(pair.mean()),
+        "median": rounded(pair.median()),
         "drift_ppm": pair.drift_ppm,
         "in_time_after_s": pair.in_time_after,
         "b_later_by": offsets.collect::<Vec<Value>>(),

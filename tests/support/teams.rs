@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::house::House;
 use super::lab::Lab;
 use super::lab::error::{LabError, LabResult};
-use super::lab::rack::{PULSE_PORT, Rack};
+use super::lab::rack::{PULSE_PORT, RTP_LATENCY, Rack};
 use super::lab::raop_sender::RaopSender;
 use super::lab::receiver::{PORT, Receiver};
 use super::lab::snapcast::{self, Sink, SnapClient, SnapServer};
@@ -110,7 +110,9 @@ pub fn configuration(lab: &Lab, teams: &[Team], places: &[Vec<Place>]) -> String
         let endpoint = match place.make {
             Make::Airplay | Make::Snapcast => continue,
             Make::Pulse => format!("pulse://{rack}:{PULSE_PORT}/out{}", place.output),
-            Make::Rtp => format!("rtp://239.69.0.{}:5004", place.output),
+            Make::Rtp => {
+                format!("rtp://239.69.0.{}:5004?delay={}", place.output, RTP_LATENCY.as_millis())
+            }
         };
         let name = &place.host;
         text += &format!("[[speakers]]\nid = \"{name}\"\nname = \"{name}\"\nendpoint = \"{endpoint}\"\n");
