@@ -11,6 +11,9 @@ use crate::support::teams::{Make, Place, Sender};
 /// How far apart two receivers may be to be found at all, seconds.
 const REACH: f64 = 0.02;
 
+/// The same where outputs have delays of their own.
+const FAR: f64 = 0.08;
+
 /// Two are in time when they are this close, seconds, ...
 const IN_TIME: f64 = 0.001;
 /// ... for so many chirps one after the other.
@@ -26,6 +29,8 @@ pub struct PairFigures {
     pub names: (String, String),
     /// Seconds since measuring began, and by how much the second is later, seconds.
     pub offsets: Vec<(f64, f64)>,
+    /// What was taken off the offsets because it belongs to the receivers' outputs, seconds.
+    pub constant: f64,
     /// How fast the one runs away from the other, parts per million.
     pub drift_ppm: f64,
     /// From the first sound of both to when they are in time, seconds.
@@ -95,6 +100,17 @@ impl PairFigures {
     }
 }
 
+impl PairFigures {
+    /// Takes the median off: whoever plays through an output with a delay of its own is judged by how it wanders.
+    fn without_constant(&mut self) {
+        let median = self.median() / 1e6;
+        if median.is_finite() {
+            self.constant = median;
+            self.offsets.iter_mut().for_each(|(_, offset)| *offset -= median);
+        }
+    }
+}
+
 /// Judges a team's outputs of the recording; its figures count from frame `settled` to frame `over`.
 pub fn team(sender: Sender, places: &[Place], heard: &Recording, settled: usize, over: usize) -> TeamFigures {
     let name = |place: &Place| format!("{}-{}", place.make.kind(), place.output);
@@ -103,10 +119,16 @@ pub fn team(sender: Sender, places: &[Place], heard: &Recording, settled: usize,
     for (number, a) in places.iter().enumerate() {
         let starts = chirp_starts(right(a), RATE);
         for b in &places[number + 1..] {
-            let found = chirp_offsets_at(&starts, right(a), right(b), RATE, REACH);
+            let own_delay = [a, b].iter().any(|place| place.make == Make::Sendspin);
+            let reach = if own_delay { FAR } else { REACH };
+            let found = chirp_offsets_at(&starts, right(a), right(b), RATE, reach);
             let found: Vec<(usize, f64)> =
                 found.into_iter().map(|(at, offset)| (at, offset.seconds)).collect();
-            pairs.push(pair((name(a), name(b)), &found, (right(a), right(b)), settled, over));
+            let mut pair = pair((name(a), name(b)), &found, (right(a), right(b)), settled, over);
+            if own_delay {
+                pair.without_constant();
+            }
+            pairs.push(pair);
         }
     }
     let members = places.iter().map(|place| {
@@ -132,7 +154,7 @@ fn pair(
     let in_time_after = begun
         .zip(good.and_then(|some| some.first()))
         .map(|(begun, first)| seconds(first.0.saturating_sub(begun)));
-    PairFigures { names, drift_ppm: slope(&offsets) * 1e6, offsets, in_time_after }
+    PairFigures { names, drift_ppm: slope(&offsets) * 1e6, offsets, constant: 0.0, in_time_after }
 }
 
 /// The slope of a straight line through points, by least squares.

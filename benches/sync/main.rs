@@ -74,7 +74,7 @@ fn main() {
 
 /// The phases: which receivers play together, and who sends to them.
 fn phases(calibrate: bool) -> Vec<(&'static str, Vec<Team>)> {
-    use Make::{Airplay, Pulse, Rtp, Snapcast};
+    use Make::{Airplay, Pulse, Rtp, Sendspin, Snapcast};
     let ours = |makes: &[Make]| Team::new(Sender::Antiphon, makes);
     let mixed = ("mixed group", vec![ours(&[Airplay, Snapcast, Pulse, Rtp])]);
     if calibrate {
@@ -86,6 +86,7 @@ fn phases(calibrate: bool) -> Vec<(&'static str, Vec<Team>)> {
         ("2 shairport-syncs", vec![ours(&[Airplay; 2]), Team::new(Sender::PulseRaop, &[Airplay; 2])]),
         ("4 shairport-syncs", vec![ours(&[Airplay; 4]), Team::new(Sender::PulseRaop, &[Airplay; 4])]),
         ("4 pulse sinks", vec![ours(&[Pulse; 4])]),
+        ("2 sendspin players", vec![ours(&[Sendspin; 2]), Team::new(Sender::SendspinServe, &[Sendspin; 2])]),
         mixed,
     ]
 }

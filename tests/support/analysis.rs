@@ -155,7 +155,8 @@ pub fn chirp_offsets_at(
     rate: u32,
     most: f64,
 ) -> Vec<(usize, Offset)> {
-    let margin = rate as usize / 20;
+    // The chirp itself must stay in sight however far the other is moved.
+    let margin = (rate as usize / 20).max((1.5 * most * f64::from(rate)) as usize);
     let mut offsets = Vec::new();
     for chirp in starts {
         let window = chirp.saturating_sub(margin)..chirp + 2 * margin;

@@ -13,10 +13,12 @@ use super::lab::error::{LabError, LabResult};
 use super::lab::rack::{PULSE_PORT, RTP_LATENCY, Rack};
 use super::lab::raop_sender::RaopSender;
 use super::lab::receiver::{PORT, Receiver};
+use super::lab::sendspin::{self, SendspinPlayer, SendspinServe};
 use super::lab::snapcast::{self, Sink, SnapClient, SnapServer};
+use super::rooms::approve_all;
 
 /// The hosts that every phase has, beside one for each receiver.
-pub const HOSTS: [&str; 4] = ["hub", "rack", "snapd", "raop"];
+pub const HOSTS: [&str; 5] = ["hub", "rack", "snapd", "raop", "spind"];
 
 /// How loud our receivers play: loud enough to be judged in 16 bits.
 const VOLUME: &str = "80";
@@ -33,6 +35,8 @@ pub enum Sender {
     Snapserver,
     /// PulseAudio's RAOP sinks under a combined sink.
     PulseRaop,
+    /// `sendspin serve`, the reference server.
+    SendspinServe,
 }
 
 impl Sender {
@@ -42,6 +46,7 @@ impl Sender {
             Self::Antiphon => "Antiphon",
             Self::Snapserver => "snapserver",
             Self::PulseRaop => "PulseAudio RAOP",
+            Self::SendspinServe => "aiosendspin",
         }
     }
 }
@@ -57,6 +62,8 @@ pub enum Make {
     Pulse,
     /// PulseAudio's module-rtp-recv.
     Rtp,
+    /// The reference client of Sendspin. Its output adds a constant delay that is another after each start.
+    Sendspin,
 }
 
 impl Make {
@@ -67,6 +74,7 @@ impl Make {
             Self::Snapcast => "snapcast",
             Self::Pulse => "pulse",
             Self::Rtp => "rtp",
+            Self::Sendspin => "sendspin",
         }
     }
 }
@@ -108,7 +116,7 @@ pub fn configuration(lab: &Lab, teams: &[Team], places: &[Vec<Place>]) -> String
     let rack = lab.address("rack");
     for place in teams.iter().zip(places).filter(|(t, _)| t.sender == Sender::Antiphon).flat_map(|(_, p)| p) {
         let endpoint = match place.make {
-            Make::Airplay | Make::Snapcast => continue,
+            Make::Airplay | Make::Snapcast | Make::Sendspin => continue,
             Make::Pulse => format!("pulse://{rack}:{PULSE_PORT}/out{}", place.output),
             Make::Rtp => {
                 format!("rtp://239.69.0.{}:5004?delay={}", place.output, RTP_LATENCY.as_millis())
@@ -128,6 +136,11 @@ pub struct Playing {
     pub receivers: Vec<Receiver>,
     /// Those of Snapcast, in the order of their places.
     pub clients: Vec<SnapClient>,
+    /// Those of Sendspin, in the order of their places.
+    pub players: Vec<SendspinPlayer>,
+    /// The URLs by which another server reaches these.
+    urls: Vec<String>,
+    serve: Option<SendspinServe>,
     server: Option<SnapServer>,
     raop: Option<RaopSender>,
 }
@@ -154,6 +167,9 @@ impl Playing {
             group,
             receivers: Vec::new(),
             clients: Vec::new(),
+            players: Vec::new(),
+            urls: Vec::new(),
+            serve: None,
             server: None,
             raop: None,
         };
@@ -175,13 +191,18 @@ impl Playing {
                     let sink = Sink::Output(rack, place.output);
                     playing.clients.push(lab.snapclient(host, host, server, sink)?);
                 }
+                Make::Sendspin => {
+                    playing.urls.push(sendspin::url(lab.address(host)));
+                    playing.players.push(lab.sendspin(host, host, rack, place.output, None)?);
+                }
                 // The rack itself.
                 Make::Pulse | Make::Rtp => {}
             }
         }
         match team.sender {
             Sender::Antiphon => playing.form(lab, house, places)?,
-            Sender::Snapserver => {}
+            // Started when it plays: it has no other time for it.
+            Sender::SendspinServe | Sender::Snapserver => {}
             Sender::PulseRaop => {
                 let addresses: Vec<(Ipv4Addr, u16)> =
                     places.iter().map(|place| (lab.address(&place.host), PORT)).collect();
@@ -199,7 +220,12 @@ impl Playing {
                 lab,
                 &format!("find the {} {}", place.make.kind(), place.host),
                 PATIENCE,
-                |picture| speaker(picture, place)["endpoint"]["state"] == "present",
+                |picture| {
+                    if place.make == Make::Sendspin {
+                        approve_all(house, lab);
+                    }
+                    speaker(picture, place)["endpoint"]["state"] == "present"
+                },
             )?;
             let id = speaker(&picture, place)["id"].as_str().unwrap_or_default().to_owned();
             house.antiphon(lab, &["volume", &id, VOLUME, "--alone"])?;
@@ -222,6 +248,10 @@ impl Playing {
                 Some(raop) => raop.play(lab, sound.wav),
                 None => Err(LabError::failed("play by PulseAudio", "it was not started")),
             },
+            Sender::SendspinServe => {
+                self.serve = Some(lab.sendspin_serve("spind", sound.wav, &self.urls)?);
+                Ok(())
+            }
         }
     }
 }

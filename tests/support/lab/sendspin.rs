@@ -66,6 +66,41 @@ impl Lab {
     }
 }
 
+/// The reference server, playing a file to the players it was told of. Dropping it ends it.
+#[derive(Debug)]
+pub struct SendspinServe {
+    process: Process,
+}
+
+impl Lab {
+    /// Starts the reference server on `host`; it dials these players and plays the file to them.
+    pub fn sendspin_serve(&self, host: &str, file: &Path, players: &[String]) -> LabResult<SendspinServe> {
+        let program = program()?;
+        let folder = self.folder().join(format!("sendspin-serve-{host}"));
+        std::fs::create_dir_all(&folder).map_err(|e| LabError::failed("make the server's folder", e))?;
+        let player = with_priority(&program.to_string_lossy());
+        let mut command = self.command(host, player.get_program());
+        command.args(player.get_args()).arg("serve").env("HOME", &folder);
+        for player in players {
+            command.args(["--client", player]);
+        }
+        command.arg(file);
+        Ok(SendspinServe { process: self.spawn(&format!("sendspin-serve-{host}"), command)? })
+    }
+}
+
+impl SendspinServe {
+    /// Its process: its use of the machine, its log.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+/// The URL by which a server reaches a player on the host with this address.
+pub fn url(address: std::net::Ipv4Addr) -> String {
+    format!("ws://{address}:{PORT}/sendspin")
+}
+
 impl SendspinPlayer {
     /// Ends it at once; its announcement stays, as it says no goodbye.
     pub fn kill9(&mut self) {
