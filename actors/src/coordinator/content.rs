@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use antiphon_avs::effect::PlayerId;
 use antiphon_domain::{GroupId, HubTime, SpeakerId};
-use antiphon_render::Feed;
+use antiphon_render::{Feed, FeedEvent};
 
 use actix::prelude::Recipient;
 
 use super::inputs::Origin;
+use super::now::{Currents, Facts, is_current};
 use crate::messages::FeedNews;
 use crate::parts::Parts;
 use crate::post;
@@ -38,7 +39,8 @@ pub(super) struct Content {
     /// When it was asked for: the Play directive's last byte, or the surface's request.
     pub(super) asked: HubTime,
     url: String,
-    pub(super) title: Option<String>,
+    /// What is known of it.
+    pub(super) facts: Facts,
 }
 
 /// What a content is heard as.
@@ -55,6 +57,21 @@ impl Content {
         match &self.heard {
             Heard::Feed(feed) => Some(feed),
             Heard::Mirror(_) => None,
+        }
+    }
+
+    /// Takes in what a feed tells of itself. `now` is the moment at which that is read.
+    pub(super) fn note(&mut self, event: &FeedEvent, now: HubTime) {
+        let facts = &mut self.facts;
+        match event {
+            FeedEvent::Prepared { duration } => facts.length = *duration,
+            FeedEvent::Tags(tags) => facts.tags.clone_from(tags),
+            FeedEvent::Started { at } => facts.position = Some((*at, facts.begin)),
+            FeedEvent::Resumed { at, offset } => facts.position = Some((*at, *offset)),
+            FeedEvent::Paused { offset } => facts.position = Some((now, *offset)),
+            // It goes on a lead from now; a display may be wrong by as much as sound was missing.
+            FeedEvent::Recovered { offset, .. } => facts.position = Some((now, *offset)),
+            _ => {}
         }
     }
 
@@ -120,12 +137,17 @@ impl Contents {
                 let _ = post::tell(news, FeedNews { content, event }, &metrics);
             }
         });
+        let begin = match &origin {
+            Origin::Stream(source) => source.offset(),
+            Origin::Mirror(_) => Duration::ZERO,
+        };
         let heard = match origin {
             Origin::Stream(source) => Heard::Feed(parts.renderer.open_feed(*source, sink)),
             Origin::Mirror(speaker) => Heard::Mirror(speaker),
         };
         let state = State::Prepared;
-        self.all.insert(content, Content { heard, group, owner, state, asked, url, title: None });
+        let facts = Facts { begin, ..Facts::default() };
+        self.all.insert(content, Content { heard, group, owner, state, asked, url, facts });
         content
     }
 
@@ -193,9 +215,22 @@ impl Contents {
     pub(super) fn current(&self, group: &GroupId) -> Option<(u64, &Content)> {
         let mut found: Option<(u64, &Content)> = None;
         for (id, content) in self.all.iter().filter(|(_, c)| &c.group == group) {
-            let heard = !matches!(content.state, State::Prepared | State::Next);
-            if heard && found.is_none_or(|(_, before)| before.is_held() || !content.is_held()) {
+            if is_current(content.state)
+                && found.is_none_or(|(_, before)| before.is_held() || !content.is_held())
+            {
                 found = Some((*id, content));
+            }
+        }
+        found
+    }
+
+    /// The same of every group, in one pass.
+    pub(super) fn currents(&self) -> Currents<'_> {
+        let mut found = Currents::new();
+        for (id, content) in self.all.iter().filter(|(_, c)| is_current(c.state)) {
+            let before = found.get(&content.group);
+            if before.is_none_or(|(_, before)| before.is_held() || !content.is_held()) {
+                found.insert(&content.group, (*id, content));
             }
         }
         found
@@ -241,23 +276,38 @@ impl Contents {
         }
     }
 
-    pub(super) fn view(&self, group: &GroupId) -> Option<ContentView> {
-        let (_, content) = self.current(group)?;
-        Some(ContentView {
-            url: content.url.clone(),
-            title: content.title.clone(),
-            state: match content.state {
+    /// The same of every group that has contents, in one pass.
+    pub(super) fn leaders(&self) -> Vec<(GroupId, SpeakerId)> {
+        let currents = self.currents();
+        let mut leaders = BTreeMap::new();
+        for content in self.all.values() {
+            let counts = currents.get(&content.group).map_or(content, |(_, current)| current);
+            if let Owner::Device(speaker, _) = &counts.owner {
+                leaders.entry(&content.group).or_insert(speaker);
+            }
+        }
+        leaders.into_iter().map(|(group, speaker)| (group.clone(), speaker.clone())).collect()
+    }
+}
+
+impl Content {
+    /// It as surfaces show it.
+    pub(super) fn view(&self) -> ContentView {
+        ContentView {
+            url: self.url.clone(),
+            title: self.facts.tags.title.clone(),
+            state: match self.state {
                 State::Prepared | State::Next | State::Preparing => "preparing",
                 State::Playing => "playing",
                 State::Paused => "paused",
                 State::Stalled => "stalled",
             },
-            position_ms: content.feed().map_or(0, |feed| millis(feed.position())),
-            leader: match &content.owner {
+            position_ms: self.feed().map_or(0, |feed| millis(feed.position())),
+            leader: match &self.owner {
                 Owner::Device(speaker, _) => Some(speaker.clone()),
                 Owner::Person => None,
             },
-        })
+        }
     }
 }
 

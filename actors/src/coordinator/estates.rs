@@ -135,10 +135,8 @@ impl Coordinator {
     /// Finds a new leader for every content whose leader has left its group, is dead, or has been unfit for [`LONG`].
     pub(super) fn settle_leaders(&mut self) {
         let now = self.parts.now();
-        for group in self.contents.groups() {
-            let (Some(leader), Some(home)) = (self.contents.leader(&group), self.house.group(&group)) else {
-                continue;
-            };
+        for (group, leader) in self.contents.leaders() {
+            let Some(home) = self.house.group(&group) else { continue };
             let living = |s: &SpeakerId| self.listeners.get(s).filter(|l| l.tell.connected());
             let been = |s: &SpeakerId, fit: bool, least: Duration| {
                 living(s).is_some_and(|l| l.fit.0 == fit && now.since(l.fit.1) >= least)

@@ -6,11 +6,12 @@ use antiphon_domain::{GroupId, SpeakerId};
 use antiphon_render::{ByteReader, Feed, StreamSource};
 
 use super::Coordinator;
-use super::content::Ending;
+use super::content::{Ending, Heard};
+use super::now::Currents;
 use crate::requests::InputSource;
 
 /// Mirrors of mirrors that are followed.
-const DEEPEST: usize = 4;
+pub(super) const DEEPEST: usize = 4;
 
 /// What a content is made of.
 pub(super) enum Origin {
@@ -66,13 +67,18 @@ impl Coordinator {
 
     /// The feed a group's members listen to, through mirrors.
     pub(super) fn feed_of(&self, group: &GroupId) -> Option<Feed> {
+        self.feed_in(group, &self.contents.currents()).cloned()
+    }
+
+    /// The same, where it is known already what every group hears.
+    pub(super) fn feed_in<'a>(&self, group: &GroupId, currents: &Currents<'a>) -> Option<&'a Feed> {
         let mut group = group.clone();
         for _ in 0..DEEPEST {
-            let (_, content) = self.contents.current(&group)?;
+            let (_, content) = currents.get(&group)?;
             match &content.heard {
-                super::content::Heard::Feed(feed) => return Some(feed.clone()),
-                super::content::Heard::Mirror(_) if content.is_held() => return None,
-                super::content::Heard::Mirror(speaker) => group = self.house.group_of(speaker)?.id.clone(),
+                Heard::Feed(feed) => return Some(feed),
+                Heard::Mirror(_) if content.is_held() => return None,
+                Heard::Mirror(speaker) => group = self.house.group_of(speaker)?.id.clone(),
             }
         }
         None

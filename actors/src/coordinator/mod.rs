@@ -2,6 +2,7 @@
 //!
 //! One actor owns the [`House`]. `levels` fans volume out, `content` and `orders` decide who
 //! hears what and from when, `groups` changes membership, `estates` says who leads on,
+//! `timing` when speakers are heard, `now` and `pictures` what their receivers show, `at_device` what people do there,
 //! `inputs` what the hub's inputs are, `rescue` who rings an alert that is not heard. Speakers introduce themselves; it tells them through recipients of one message type each.
 
 mod at_device;
@@ -10,7 +11,9 @@ mod estates;
 mod groups;
 mod inputs;
 mod levels;
+mod now;
 mod orders;
+mod pictures;
 mod rescue;
 mod timing;
 
@@ -22,7 +25,7 @@ use actix::prelude::*;
 use antiphon_domain::group::Target;
 use antiphon_domain::house::{House, HouseError};
 use antiphon_domain::{GroupId, HubTime, Report, SpeakerId};
-use antiphon_endpoint::Pace;
+use antiphon_endpoint::{NowPlaying, Pace};
 use antiphon_render::FeedId;
 
 use crate::messages::*;
@@ -32,6 +35,7 @@ use crate::reach::Reach;
 use crate::snapshot::{GroupView, Snapshot, SpeakerView};
 use content::Contents;
 use estates::Estates;
+use pictures::Pictures;
 use rescue::Rescues;
 
 /// How often refused fan-outs are offered again, and a changed house is handed to the archive.
@@ -45,6 +49,9 @@ pub struct Coordinator {
     contents: Contents,
     estates: Estates,
     rescues: Rescues,
+    pictures: Pictures,
+    /// What is shown on receivers may have changed.
+    now_touched: bool,
     archive: Recipient<SaveHouse>,
     /// Why what a group was to hear last failed, until something else is played there.
     trouble: BTreeMap<GroupId, String>,
@@ -60,6 +67,9 @@ struct Listener {
     tell: Recipient<Tell>,
     ring: Recipient<Ring>,
     time: Recipient<Timing>,
+    show: Recipient<Now>,
+    /// What its group hears, as it was told last.
+    now: Option<Arc<NowPlaying>>,
     /// When it is to be heard; and whether it was told that.
     timing: Timing,
     timed: bool,
@@ -78,6 +88,8 @@ impl Coordinator {
         Self {
             estates: Estates::new(parts.now()),
             rescues: Rescues::default(),
+            pictures: Pictures::default(),
+            now_touched: false,
             parts,
             house,
             listeners: BTreeMap::new(),
@@ -108,11 +120,13 @@ impl Coordinator {
     /// copy at each of their introductions, waiting for the disk, would be most of the hub's memory.
     fn save(&mut self) {
         self.unsaved = true;
+        self.touch_now();
     }
 
     /// The same for what is acknowledged only once it is on disk: the archive has it before the answer is given.
     fn save_now(&mut self) {
         self.unsaved = true;
+        self.touch_now();
         self.hand_over();
     }
 
@@ -127,11 +141,15 @@ impl Coordinator {
     }
 
     fn snapshot(&self) -> Snapshot {
+        let mut homes = BTreeMap::new();
+        for group in self.house.groups() {
+            homes.extend(group.members().iter().map(|member| (&member.speaker, group)));
+        }
         let mut speakers = Vec::new();
         for (id, listener) in &self.listeners {
             let Some(view) = &listener.view else { continue };
             let mut view = (**view).clone();
-            if let Some(group) = self.house.group_of(id) {
+            if let Some(group) = homes.get(id) {
                 if let Some(level) = group.level_of(id) {
                     view.set_level(level, group.is_known(id));
                 }
@@ -140,21 +158,25 @@ impl Coordinator {
             }
             speakers.push(view);
         }
-        let groups = self
-            .house
-            .groups()
-            .filter(|g| House::is_formed(&g.id) || self.contents.view(&g.id).is_some())
-            .map(|g| GroupView {
-                id: g.id.clone(),
-                name: g.name.clone(),
-                volume: g.volume(),
-                muted: g.muted(),
-                formed: House::is_formed(&g.id),
-                low_latency: self.low_latency_view(&g.id),
-                speakers: g.members().iter().map(|m| m.speaker.clone()).collect(),
-                content: self.contents.view(&g.id),
-            })
-            .collect();
+        let currents = self.contents.currents();
+        let mut groups = Vec::new();
+        for group in self.house.groups() {
+            let current = currents.get(&group.id);
+            let formed = House::is_formed(&group.id);
+            let low_latency = self.low_latency_view(&group.id);
+            if formed || current.is_some() || low_latency.is_some() {
+                groups.push(GroupView {
+                    id: group.id.clone(),
+                    name: group.name.clone(),
+                    volume: group.volume(),
+                    muted: group.muted(),
+                    formed,
+                    low_latency,
+                    speakers: group.members().iter().map(|m| m.speaker.clone()).collect(),
+                    content: current.map(|(_, content)| content.view()),
+                });
+            }
+        }
         Snapshot { speakers, groups }
     }
 }
@@ -165,12 +187,15 @@ impl Actor for Coordinator {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(8192);
         self.contents.news_to(ctx.address().recipient());
+        self.pictures.news_to(ctx.address().recipient());
+        pictures::tidy(&self.parts.assets);
         ctx.run_interval(AGAIN, |coordinator, _| {
             coordinator.offer_again();
             coordinator.settle_leaders();
             coordinator.settle_rescues();
             coordinator.settle_timing();
             coordinator.reconcile();
+            coordinator.settle_now();
             coordinator.hand_over();
         });
     }
@@ -180,7 +205,7 @@ impl Handler<Enlist> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, message: Enlist, _: &mut Self::Context) {
-        let Enlist { speaker, name, ceiling, reach, apply, listen, tell, ring, time } = message;
+        let Enlist { speaker, name, ceiling, reach, apply, listen, tell, ring, time, show } = message;
         self.house.admit(&speaker, &name, None, ceiling);
         let _ = self.house.set_ceiling(&speaker, ceiling);
         let view = self.listeners.remove(&speaker).and_then(|old| old.view);
@@ -195,6 +220,8 @@ impl Handler<Enlist> for Coordinator {
             time,
             timing,
             timed: false,
+            show,
+            now: None,
             hears: None,
             owed: None,
             view,
@@ -232,7 +259,12 @@ impl Handler<Publish> for Coordinator {
             if let Some(fit) = estates::fitness(&message.0).filter(|fit| *fit != listener.fit.0) {
                 listener.fit = (fit, now);
             }
+            let before = listener.view.as_ref().and_then(|view| view.device.playing.as_ref());
+            let other = before != message.0.device.playing.as_ref();
             listener.view = Some(message.0);
+            if other {
+                self.touch_now();
+            }
         }
     }
 }

@@ -97,6 +97,7 @@ impl Handler<FeedNews> for Coordinator {
         // News of a content that was stopped meanwhile is stale.
         let Some(content) = self.contents.get_mut(message.content) else { return };
         let (group, asked) = (content.group.clone(), content.asked);
+        content.note(&message.event, now);
         let news = match message.event {
             FeedEvent::Scheduled { at } => {
                 // One that follows another was asked for long before its turn.
@@ -131,10 +132,7 @@ impl Handler<FeedNews> for Coordinator {
                 rate: a.rate,
                 bits_per_second: a.bitrate,
             })),
-            FeedEvent::Tags(tags) => {
-                content.title.clone_from(&tags.title);
-                tags.title.map(PlayerNews::Title)
-            }
+            FeedEvent::Tags(tags) => tags.title.map(PlayerNews::Title),
             FeedEvent::Finished { .. } => Some(PlayerNews::Finished),
             FeedEvent::Stopped { offset } => Some(PlayerNews::Stopped { offset }),
             FeedEvent::Failed { error, .. } => {
@@ -147,6 +145,7 @@ impl Handler<FeedNews> for Coordinator {
                 None
             }
         };
+        self.touch_now();
         let Some(news) = news else { return };
         let over = matches!(news, PlayerNews::Finished | PlayerNews::Stopped { .. } | PlayerNews::Failed(_));
         self.tell_owner(message.content, news);
@@ -354,11 +353,18 @@ impl Coordinator {
     /// Tells every speaker what to listen to, where that changed. The one place that attaches and detaches.
     pub(super) fn reconcile(&mut self) {
         let mut changes = Vec::new();
-        for (speaker, listener) in &self.listeners {
-            let feed = self.house.group_of(speaker).and_then(|g| self.feed_of(&g.id));
-            if listener.hears != feed.as_ref().map(Feed::id) {
-                changes.push((speaker.clone(), feed));
+        let currents = self.contents.currents();
+        for group in self.house.groups() {
+            let feed = self.feed_in(&group.id, &currents);
+            for member in group.members() {
+                let Some(listener) = self.listeners.get(&member.speaker) else { continue };
+                if listener.hears != feed.map(Feed::id) {
+                    changes.push((member.speaker.clone(), feed.cloned()));
+                }
             }
+        }
+        if !changes.is_empty() {
+            self.now_touched = true;
         }
         for (speaker, feed) in changes {
             let Some(listener) = self.listeners.get_mut(&speaker) else { continue };

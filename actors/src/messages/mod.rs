@@ -105,6 +105,8 @@ pub struct Enlist {
     pub ring: Recipient<Ring>,
     /// Where it learns when it is to be heard.
     pub time: Recipient<Timing>,
+    /// Where it learns what its group hears.
+    pub show: Recipient<Now>,
 }
 
 /// What a device machine asks of the player. From a speaker to the coordinator.

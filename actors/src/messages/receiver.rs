@@ -1,10 +1,12 @@
 //! Messages about receivers: when they are heard, what they show, what people do at them.
 
+use std::sync::Arc;
+
 use actix::prelude::Message;
 use antiphon_domain::group::Target;
 use antiphon_domain::house::HouseError;
 use antiphon_domain::{Offset, SpeakerId, Volume};
-use antiphon_endpoint::{Button, Pace};
+use antiphon_endpoint::{Artwork, Button, NowPlaying, Pace};
 
 use crate::reach::Reach;
 
@@ -26,6 +28,21 @@ pub struct Reaches {
     pub speaker: SpeakerId,
     /// It.
     pub reach: Reach,
+}
+
+/// What a speaker's group hears, for its receiver to show. From the coordinator to a speaker.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct Now(pub Arc<NowPlaying>);
+
+/// A picture has come, or will not. From a fetch to the coordinator.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct PictureNews {
+    /// Where it was asked for.
+    pub url: String,
+    /// It, where it is one.
+    pub artwork: Option<Artwork>,
 }
 
 /// Somebody did something at a speaker's device. To the coordinator.

@@ -30,7 +30,7 @@ use antiphon_avs::device::{Device, DeviceConfig, DeviceInput};
 use antiphon_avs::picture::Picture;
 use antiphon_avs::signal::Signal;
 use antiphon_domain::{HubTime, Lead, Level, SpeakerId, Volume};
-use antiphon_endpoint::{Descriptor, Kind, Pace};
+use antiphon_endpoint::{Descriptor, Kind, NowPlaying, Pace};
 use antiphon_link::{LinkHandle, Stack};
 use tokio::sync::oneshot;
 use tracing::warn;
@@ -70,6 +70,8 @@ pub struct Speaker {
     reach: Reach,
     /// When it is to be heard.
     timing: Timing,
+    /// What its group hears.
+    now: Option<Arc<NowPlaying>>,
     /// Levels in force, with the moment they were set, that Alexa and the surfaces are not told of yet.
     unreported: VecDeque<(ApplyLevel, HubTime)>,
     playback: Playback,
@@ -190,6 +192,7 @@ impl Speaker {
             version: 0,
             reach,
             timing,
+            now: None,
             unreported: VecDeque::new(),
             inbox: inbox::Inbox::default(),
             attachments: attachments::Attachments::default(),
@@ -217,6 +220,7 @@ impl Speaker {
             tell: ctx.address().recipient(),
             ring: ctx.address().recipient(),
             time: ctx.address().recipient(),
+            show: ctx.address().recipient(),
         };
         if post::tell(&self.roads.enlist, enlist, &self.parts.metrics).is_err() {
             warn!(speaker = %self.id, "the coordinator did not take the introduction");

@@ -161,6 +161,7 @@ impl Speaker {
         if let (Some(session), Some(feed)) = (&self.playback.session, &self.playback.wanted) {
             session.output.attach(feed);
         }
+        self.show_now();
         self.show_endpoint();
         self.show_lead();
         self.publish();

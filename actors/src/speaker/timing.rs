@@ -1,5 +1,7 @@
 //! When this speaker is heard: its offset moves what its endpoint is told, its group's pace says how the next session is
-//! opened.
+//! opened; and what its receiver shows of it.
+
+use std::sync::Arc;
 
 use actix::prelude::*;
 use antiphon_avs::device::DeviceInput;
@@ -8,7 +10,7 @@ use antiphon_domain::Offset;
 use antiphon_endpoint::{Caps, Control, Pace};
 
 use super::Speaker;
-use crate::messages::{Reaches, Timing};
+use crate::messages::{Now, Reaches, Timing};
 use crate::post;
 use crate::reach::Reach;
 
@@ -22,7 +24,23 @@ impl Handler<Timing> for Speaker {
     }
 }
 
+impl Handler<Now> for Speaker {
+    type Result = ();
+
+    fn handle(&mut self, message: Now, _: &mut Self::Context) {
+        self.now = Some(message.0);
+        self.show_now();
+    }
+}
+
 impl Speaker {
+    /// Lets the receiver show what its group hears.
+    pub(super) fn show_now(&self) {
+        if let (Some(session), Some(now)) = (&self.playback.session, &self.now) {
+            session.output.control(Control::Now(Arc::clone(now)));
+        }
+    }
+
     /// Has what is told from now on be moved as it should be.
     fn apply_shift(&mut self, ctx: &mut Context<Self>) {
         let shift = self.reach.shift(self.timing.offset);

@@ -25,6 +25,9 @@ pub struct Picture {
     /// The card that is shown, as AVS described it (TemplateRuntime).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub card: Option<Value>,
+    /// What its player's card says of what it plays or holds (RenderPlayerInfo).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub playing: Option<Playing>,
     /// The tone.
     pub equalizer: Equalizer,
     /// The hub's input that is selected.
@@ -35,6 +38,26 @@ pub struct Picture {
     /// The time zone in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+}
+
+/// What a player's card says of its item.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Playing {
+    /// The title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The first line under it: mostly who plays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artist: Option<String>,
+    /// The second line under it: mostly the album.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub album: Option<String>,
+    /// Where its picture is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub art: Option<String>,
+    /// How long it is, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length_ms: Option<u64>,
 }
 
 /// What Alexa is doing (connection notes 5.5).

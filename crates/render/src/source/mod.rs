@@ -56,7 +56,7 @@ pub enum StreamSource {
 
 impl StreamSource {
     /// Where in the stream it begins.
-    pub(crate) fn offset(&self) -> Duration {
+    pub fn offset(&self) -> Duration {
         match self {
             Self::Media(media) => media.offset,
             Self::Bytes { offset, .. } => *offset,

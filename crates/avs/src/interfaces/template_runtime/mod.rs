@@ -5,6 +5,7 @@
 //! are no events. An answer's card hides that of the player, which comes back after it while its item is still heard.
 
 mod payload;
+mod playing;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -217,6 +218,11 @@ impl Interface for TemplateRuntime {
 
     fn show(&self, _view: &View<'_>, picture: &mut Picture) {
         picture.card = self.shown.as_ref().map(|shown| shown.card.clone());
+        // What a display of a receiver shows, whatever answer or person hides the card here.
+        if let Some((item, Activity::Playing | Activity::Paused)) = &self.playing {
+            let found = self.cards.iter().rev().find(|(id, _)| belongs(id, item));
+            picture.playing = found.map(|(_, card)| playing::read(card));
+        }
     }
 }
 
