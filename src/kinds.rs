@@ -44,6 +44,7 @@ fn airplay(config: &Config) -> AirplayOptions {
         options = options.with_lead(Lead(lead));
     }
     options.encrypt_always = config.airplay.encryption == Encryption::Always;
+    options.tolerance = config.airplay.tolerance();
     options.interfaces = config.discovery.interfaces.clone();
     for speaker in &config.speakers {
         if let Some(password) = &speaker.password {

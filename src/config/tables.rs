@@ -113,6 +113,8 @@ pub struct Airplay {
     pub lead_ms: Option<u64>,
     /// Which speakers are sent encrypted sound.
     pub encryption: Encryption,
+    /// How far shairport-sync receivers let themselves be off, in milliseconds; absent: 2, as they do by default.
+    pub tolerance_ms: Option<f64>,
 }
 
 /// Which AirPlay speakers are sent encrypted sound.
@@ -130,6 +132,12 @@ impl Airplay {
     /// The lead, where one is set.
     pub fn lead(&self) -> Option<Duration> {
         self.lead_ms.map(Duration::from_millis)
+    }
+
+    /// The tolerance, where a sensible one is set; at most a second.
+    pub fn tolerance(&self) -> Option<Duration> {
+        let seconds = self.tolerance_ms?.clamp(0.0, 1_000.0) / 1_000.0;
+        Duration::try_from_secs_f64(seconds).ok()
     }
 }
 

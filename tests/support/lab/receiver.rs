@@ -33,12 +33,12 @@ impl Lab {
     /// Starts a receiver called `name` on `host`, playing into output number `output` of the rack, and waits until
     /// it takes connections. It is announced as `<id>@NAME` of type `_raop._tcp` within about a second.
     pub fn receiver(&self, host: &str, name: &str, rack: &Rack, output: usize) -> LabResult<Receiver> {
-        self.receiver_made(host, name, rack, output, TOLERANCE, "")
+        self.receiver_made(host, name, rack, output, TOLERANCE, ("", ""))
     }
 
     /// The same, but it keeps time to 0.2 ms instead of the 2 ms that shairport-sync lets pass unless told otherwise.
     pub fn strict_receiver(&self, host: &str, name: &str, rack: &Rack, output: usize) -> LabResult<Receiver> {
-        self.receiver_made(host, name, rack, output, STRICT, "")
+        self.receiver_made(host, name, rack, output, STRICT, ("", ""))
     }
 
     /// The same as [`Lab::receiver`] with more lines of shairport-sync's configuration, such as `general = { ... };` is not: that
@@ -51,6 +51,18 @@ impl Lab {
         output: usize,
         more: &str,
     ) -> LabResult<Receiver> {
+        self.receiver_made(host, name, rack, output, TOLERANCE, ("", more))
+    }
+
+    /// The same with more settings for the group `general` too (the first), such as `password = "x";`.
+    pub fn receiver_set(
+        &self,
+        host: &str,
+        name: &str,
+        rack: &Rack,
+        output: usize,
+        more: (&str, &str),
+    ) -> LabResult<Receiver> {
         self.receiver_made(host, name, rack, output, TOLERANCE, more)
     }
 
@@ -61,7 +73,7 @@ impl Lab {
         rack: &Rack,
         output: usize,
         tolerance: f64,
-        more: &str,
+        (general, more): (&str, &str),
     ) -> LabResult<Receiver> {
         let mut missing = missing_programs(&["shairport-sync", "avahi-browse"]);
         if !alsa_has_pulse() {
@@ -76,7 +88,7 @@ impl Lab {
         let card = card_text(&rack.server(), &rack.output(output));
         std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::write(folder.join(".asoundrc"), card))
-            .and_then(|()| std::fs::write(&settings, settings_text(name, tolerance) + more))
+            .and_then(|()| std::fs::write(&settings, settings_text(name, tolerance, general) + more))
             .map_err(|e| LabError::failed("write the receiver's settings", e))?;
         let process = start(self, host, &folder, &settings)?;
         Ok(Receiver { process, host: host.to_owned(), folder, settings })
@@ -125,9 +137,9 @@ fn card_text(server: &str, output: &str) -> String {
     )
 }
 
-fn settings_text(name: &str, tolerance: f64) -> String {
+fn settings_text(name: &str, tolerance: f64, general: &str) -> String {
     format!(
-        r#"general = {{ name = "{name}"; port = {PORT}; output_backend = "alsa"; mdns_backend = "avahi";
+        r#"general = {{ {general} name = "{name}"; port = {PORT}; output_backend = "alsa"; mdns_backend = "avahi";
   ignore_volume_control = "no"; interpolation = "basic"; drift_tolerance_in_seconds = {tolerance}; }};
 alsa = {{ output_device = "card"; output_rate = 44100; output_format = "S16"; disable_synchronization = "no";
   use_mmap_if_available = "no"; }};

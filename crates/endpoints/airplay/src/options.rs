@@ -28,6 +28,9 @@ pub struct AirplayOptions {
     pub passwords: BTreeMap<SpeakerId, Secret>,
     /// Encrypt sound for every receiver that takes it so, not only for those that take nothing else.
     pub encrypt_always: bool,
+    /// How far shairport-sync receivers let themselves be off, where a person changed that there; absent: as their maker
+    /// meant it ([`Quirks::dead_band`]).
+    pub tolerance: Option<Duration>,
     /// Where receivers may send commands to: interfaces for the remote control's port; absent: all; empty: none, and
     /// receivers are not told of it.
     pub interfaces: Option<Vec<String>>,
@@ -42,6 +45,7 @@ impl Default for AirplayOptions {
             keep_alive: Duration::from_secs(5),
             passwords: BTreeMap::new(),
             encrypt_always: false,
+            tolerance: None,
             interfaces: Some(Vec::new()),
         }
     }

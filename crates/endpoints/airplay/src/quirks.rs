@@ -15,6 +15,13 @@ pub struct Quirks {
     pub model: Model,
     /// Silence sent before the first sound of a stretch, for receivers that swallow what they get while their output starts.
     pub run_up: Duration,
+    /// A hole in that silence, after which it puts itself right at once: more than the error at which it begins anew.
+    pub hole: Duration,
+    /// It corrects nothing while it is off by less than this, and so wanders this far to both sides.
+    pub dead_band: Option<Duration>,
+    /// How much longer than it took an answer about the time is made to look, half of it each way: for receivers that cling
+    /// to the quickest answer they ever got, however long ago.
+    pub slow_time: Duration,
     /// The smallest lead with which it plays without a gap on a network that keeps time.
     pub smallest_lead: Duration,
     /// It must be sent encrypted sound, although its record also offers unencrypted (`et` with 0).
@@ -41,6 +48,9 @@ pub enum Model {
 const COMMON: Quirks = Quirks {
     model: Model::Any,
     run_up: Duration::from_millis(200),
+    hole: Duration::ZERO,
+    dead_band: None,
+    slow_time: Duration::ZERO,
     // Not measured with any but shairport-sync; AirPlay 1 has 0.25 s of fixed latency in it, and a run-up fits in.
     smallest_lead: Duration::from_millis(500),
     encrypt: false,
@@ -53,8 +63,17 @@ const COMMON: Quirks = Quirks {
 pub const TABLE: &[Quirks] = &[
     Quirks {
         model: Model::Begins("ShairportSync"),
-        // It swallows the first 70 ms it is given while it starts its output.
-        run_up: Duration::from_millis(200),
+        // It swallows the first 70 ms it is given while it starts its output, and then lies up to 5 ms off, which it lets
+        // be for five seconds.
+        run_up: Duration::from_millis(600),
+        // Off by more than 50 ms (`resync_threshold_in_seconds`) for some packets, it puts in the silence that is missing.
+        hole: Duration::from_millis(80),
+        // `drift_tolerance_in_seconds`, as it is unless a person changes it; seen in its own statistics.
+        dead_band: Some(Duration::from_millis(2)),
+        // An answer ages by 1 % each three seconds, so one that took 60 us outlives others by minutes, and drift is not
+        // taken into account before a minute or two are over. Of answers that take 50 ms the newest wins unless it took
+        // half a millisecond longer.
+        slow_time: Duration::from_millis(50),
         // It wants 0.2 s in its output and adds 0.25 s of its own accord, in part the same.
         smallest_lead: Duration::from_millis(350),
         source: "measured: shairport-sync 3.3.8, ALSA output",

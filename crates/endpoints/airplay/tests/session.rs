@@ -135,6 +135,56 @@ fn the_time_is_told() {
     assert!(clock.offset_nanos + bound >= theirs - after.nanos(), "{clock:?}");
 }
 
+/// What shairport-sync says of itself.
+const SHAIRPORT: [(&str, &str); 2] = [("am", "ShairportSync"), ("et", "0,1")];
+
+#[test]
+fn the_time_is_told_slowly_to_who_clings_to_quick_answers() {
+    let hub = Hub::new(|_| {});
+    let fake = Fake::new(&[]);
+    let begin = hub.clock.now();
+    let opened = hub.open(&hub.recorded(fake.address, &SHAIRPORT));
+    let answer = fake.timing();
+    let end = hub.clock.now();
+    let at = |from: usize| {
+        let seconds = i64::from(number(&answer, from)) - 2_208_988_800;
+        seconds * 1_000_000_000 + ((i64::from(number(&answer, from + 4)) * 1_000_000_000) >> 32)
+    };
+    // As if each way had taken 25 ms longer than it did.
+    let half = Duration::from_millis(25);
+    assert!(at(16) >= (begin + half).nanos() - 1 && at(24) <= (end - half).nanos() + 1);
+    assert!(at(16) <= at(24), "an answer that left before the question came");
+    opened.ready();
+}
+
+#[test]
+fn a_hole_in_the_run_up_puts_right_who_knows_by_it_where_it_is() {
+    let hub = Hub::new(|_| {});
+    let fake = Fake::new(&[]);
+    let mut opened = hub.open(&hub.recorded(fake.address, &SHAIRPORT));
+    opened.ready();
+    let anchor = soon(&hub.clock);
+    for nth in 0..20 {
+        opened.endpoint.play(&block(anchor, nth));
+    }
+    let sync = fake.control(FIRST_SYNC);
+    let mut before = fake.audio();
+    let mut jumps = Vec::new();
+    let sound = loop {
+        let packet = fake.audio();
+        let jump = number(&packet, 4).wrapping_sub(number(&before, 4));
+        if jump != 352 {
+            jumps.push(f64::from(jump - 352) / 44_100.0);
+        }
+        if decoded(&packet).iter().any(|sample| *sample != 0) {
+            break packet;
+        }
+        before = packet;
+    };
+    assert!(jumps.len() == 1 && (0.07..0.09).contains(&jumps[0]), "{jumps:?}");
+    assert_near(heard(&sync, number(&sound, 4)), anchor);
+}
+
 #[test]
 fn missed_packets_are_sent_again() {
     let hub = Hub::new(|_| {});

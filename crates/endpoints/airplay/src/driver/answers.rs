@@ -2,22 +2,28 @@
 //!
 //! A task of its own, so that neither waits for an RTSP answer. Only datagrams from the receiver's address count.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use antiphon_domain::HubTime;
 use antiphon_endpoint::{Clock, ClockReading, EndpointEvent, EventSink};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use crate::driver::ring::Ring;
 use crate::driver::stamped::Stamped;
 use crate::metrics::SessionMetrics;
-use crate::wire::rtp::{asked_at, resend_request, timing_answer};
+use crate::wire::rtp::{TIMING_PACKET, asked_at, resend_request, timing_answer, timing_request};
 
 /// Packets sent again for one request at most: a receiver that lost more is better served by going on.
 const RESENT_AT_ONCE: u16 = 256;
+
+/// Time requests that wait for their answers at most; receivers ask once in seconds.
+const WAITING: usize = 8;
 
 /// Answers for one session.
 pub struct Answers {
@@ -39,6 +45,18 @@ pub struct Answers {
     pub timed: watch::Sender<bool>,
     /// Told when requests left by the receiver's clock.
     pub readings: Readings,
+    /// How much longer than it took an answer about the time is made to look ([`Quirks::slow_time`]).
+    ///
+    /// [`Quirks::slow_time`]: crate::quirks::Quirks::slow_time
+    pub slow: Duration,
+}
+
+/// A time request that waits for its answer.
+struct Asked {
+    request: [u8; TIMING_PACKET],
+    from: SocketAddr,
+    received: HubTime,
+    answer_at: Instant,
 }
 
 /// The receiver's clock, as far as its time requests tell: each says when it left and we know when it came, so its clock
@@ -69,26 +87,35 @@ impl Answers {
     pub async fn run(self) {
         let mut request = [0; 1500];
         let mut wish = [0; 1500];
+        let mut waiting: VecDeque<Asked> = VecDeque::new();
         loop {
+            let answer_at = waiting.front().map(|asked| asked.answer_at);
             tokio::select! {
                 biased;
+                () = sleep_until(answer_at.unwrap_or_else(Instant::now)), if answer_at.is_some() => {
+                    if let Some(asked) = waiting.pop_front() {
+                        self.answer(&asked).await;
+                    }
+                }
                 taken = self.timing.recv(&mut request) => {
                     let woken = self.clock.now();
                     let age = taken.as_ref().map_or(Duration::ZERO, |arrival| arrival.age);
                     let taken = taken.map(|arrival| (arrival.length, arrival.from));
                     if let Some((length, from)) = self.checked(taken).await {
-                        let answer = timing_answer(&request[..length], woken - age, self.clock.now());
-                        match answer {
-                            Some(answer) => {
-                                if let Some(theirs) = asked_at(&request[..length]) {
-                                    self.readings.tell(theirs, (woken - age).nanos());
-                                }
-                                // Lost like any datagram when it cannot be sent; the receiver asks again.
-                                let _ = self.timing.send_to(&answer, from).await;
-                                self.metrics.timings.inc();
-                                self.timed.send_if_modified(|timed| !std::mem::replace(timed, true));
-                            }
-                            None => self.metrics.garbage.inc(),
+                        let Some(packet) = timing_request(&request[..length]) else {
+                            self.metrics.garbage.inc();
+                            continue;
+                        };
+                        let received = woken - age;
+                        if let Some(theirs) = asked_at(&packet) {
+                            self.readings.tell(theirs, received.nanos());
+                        }
+                        let answer_at = Instant::now() + self.slow;
+                        let asked = Asked { request: packet, from, received, answer_at };
+                        if self.slow.is_zero() {
+                            self.answer(&asked).await;
+                        } else if waiting.len() < WAITING {
+                            waiting.push_back(asked);
                         }
                     }
                 }
@@ -99,6 +126,16 @@ impl Answers {
                 }
             }
         }
+    }
+
+    /// Tells the time. What an answer is made slower by is taken from both ends alike, so that it says the same.
+    async fn answer(&self, asked: &Asked) {
+        let half = self.slow / 2;
+        let answer = timing_answer(&asked.request, asked.received + half, self.clock.now() - half);
+        // Lost like any datagram when it cannot be sent; the receiver asks again.
+        let _ = self.timing.send_to(&answer, asked.from).await;
+        self.metrics.timings.inc();
+        self.timed.send_if_modified(|timed| !std::mem::replace(timed, true));
     }
 
     async fn checked(&self, taken: io::Result<(usize, SocketAddr)>) -> Option<(usize, SocketAddr)> {

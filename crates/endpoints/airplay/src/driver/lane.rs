@@ -20,6 +20,7 @@ use crate::driver::endpoint::Item;
 use crate::driver::ring::Ring;
 use crate::encode::Encoder;
 use crate::metrics::SessionMetrics;
+use crate::quirks::Quirks;
 use crate::wire::crypt::SessionKey;
 use crate::wire::rtp::{AUDIO_HEADER, Sync, audio_header, sync};
 use crate::wire::timeline::{Place, Timeline};
@@ -42,6 +43,19 @@ const EARLY_SYNCS: u32 = 8;
 
 /// Between two reports of blocks that came too late.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// Silent blocks between a hole in the run-up and the sound: 100 ms, in which the receiver finds its place.
+const AFTER_HOLE: u64 = 13;
+
+/// Silent blocks before a hole, at least: before its output runs it does not know how far off it is.
+const BEFORE_HOLE: u64 = 26;
+
+/// How far from its due moment a receiver with a dead band is let to be, by telling it moments that lie the rest of the
+/// band too early and too late in turn.
+const WITHIN: Duration = Duration::from_micros(100);
+
+/// How long a stretch plays before that begins: at first the receiver is not sure of its own output, by a millisecond.
+const SETTLED: Duration = Duration::from_secs(20);
 
 /// A FLUSH that the receiver shall be sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,10 +87,10 @@ pub struct Wires {
     pub carrier: Carrier,
     /// What it is encrypted by, if it is.
     pub key: Option<SessionKey>,
-    /// How much silence goes before the first sound of a stretch.
-    pub run_up: Duration,
-    /// What of the lead the run-up must leave.
-    pub smallest_lead: Duration,
+    /// What is special about the receiver.
+    pub quirks: &'static Quirks,
+    /// It corrects nothing while it is off by less than this, where it is such a one.
+    pub dead_band: Option<Duration>,
     /// Which frame is heard when, told anew whenever that changes.
     pub timeline: watch::Sender<Timeline>,
     /// Shared with the answers.
@@ -105,6 +119,8 @@ pub struct Lane {
     first: bool,
     flushes: u64,
     syncs: u32,
+    /// When the stretch began.
+    begun: HubTime,
     next_sync: HubTime,
     late: u32,
     next_report: HubTime,
@@ -126,6 +142,7 @@ impl Lane {
             first: true,
             flushes: 0,
             syncs: 0,
+            begun: HubTime::EPOCH,
             next_sync: HubTime::EPOCH,
             late: 0,
             next_report: HubTime::EPOCH,
@@ -238,18 +255,30 @@ impl Lane {
 
     /// Tells the receiver when the stretch that begins with `block`, or rather with a run-up to it, begins.
     fn begin(&mut self, block: Block, now: HubTime, encoder: &Encoder) {
+        let quirks = self.wires.quirks;
         let length = Frames(BLOCK_FRAMES as u64).duration(SampleRate::HUB);
-        let room = block.due.since(now).saturating_sub(self.wires.smallest_lead);
-        let blocks = (room.min(self.wires.run_up).as_nanos() / length.as_nanos()) as u64;
-        let due = block.due - Frames(blocks * BLOCK_FRAMES as u64).duration(SampleRate::HUB);
-        self.timeline.begin(due);
+        let in_blocks = |time: Duration| (time.as_nanos() / length.as_nanos()) as u64;
+        let room = block.due.since(now).saturating_sub(quirks.smallest_lead);
+        let blocks = in_blocks(room.min(quirks.run_up));
+        let hole = in_blocks(quirks.hole);
+        let hole = if blocks >= BEFORE_HOLE + hole + AFTER_HOLE {
+            AFTER_HOLE..AFTER_HOLE + hole
+        } else {
+            // Too late for that.
+            0..0
+        };
+        let first = block.due;
+        let before = |nth: u64| first - Frames(nth * BLOCK_FRAMES as u64).duration(SampleRate::HUB);
+        self.timeline.begin(before(blocks));
         self.wires.timeline.send_replace(self.timeline);
         self.queue.push_front(block);
-        for nth in (0..blocks).rev() {
-            let due = due + Frames(nth * BLOCK_FRAMES as u64).duration(SampleRate::HUB);
-            self.queue.push_front(Block { due, samples: encoder.silence() });
+        for nth in 0..blocks {
+            if !hole.contains(&nth) {
+                self.queue.push_front(Block { due: before(nth + 1), samples: encoder.silence() });
+            }
         }
         self.first = true;
+        self.begun = first;
         self.syncs = 0;
         self.sync(now, true);
     }
@@ -271,6 +300,11 @@ impl Lane {
 
     fn sync(&mut self, now: HubTime, first: bool) {
         let Some((at, heard)) = self.timeline.heard(now) else { return };
+        let at = HubTime::from_nanos(at.nanos().saturating_add(nudge(
+            self.wires.dead_band,
+            now.since(self.begun),
+            self.syncs,
+        )));
         let packet = sync(Sync { first, at, heard, sent: heard.wrapping_add(self.latency) });
         // One that is lost is made good by the next.
         if self.wires.carrier.sync(&packet) {
@@ -291,5 +325,57 @@ impl Lane {
             self.late = 0;
             self.next_report = now + REPORT_EVERY;
         }
+    }
+}
+
+/// By how much the sync packet number `nth`, sent so long after its stretch began, lies. A receiver lets itself wander by
+/// its dead band; told too early and too late in turn by nearly that much, it cannot: whichever side it is off to, one of
+/// the two makes it come back.
+fn nudge(dead_band: Option<Duration>, played: Duration, nth: u32) -> i64 {
+    let Some(band) = dead_band.filter(|_| played >= SETTLED) else { return 0 };
+    // Some milliseconds.
+    let nanos = band.saturating_sub(WITHIN).as_nanos() as i64;
+    if nth.is_multiple_of(2) { nanos } else { -nanos }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BAND: Option<Duration> = Some(Duration::from_millis(2));
+
+    /// A receiver as shairport-sync is one: it comes back by a frame a packet where it is off by more than its dead band.
+    fn off_after(mut off: i64, drift_ppm: i64, seconds: u32) -> i64 {
+        const FRAME: i64 = 22_676;
+        let band = BAND.unwrap_or_default().as_nanos() as i64;
+        for second in 0..seconds {
+            let nudge = nudge(BAND, SETTLED + Duration::from_secs(second.into()), second);
+            for _packet in 0..125 {
+                off += drift_ppm * 8;
+                if off - nudge > band {
+                    off -= FRAME;
+                } else if off - nudge < -band {
+                    off += FRAME;
+                }
+            }
+        }
+        off
+    }
+
+    #[test]
+    fn a_receiver_that_wanders_is_held() {
+        for (off, drift) in [(1_900_000, 0), (-1_900_000, 0), (0, 63), (0, -63), (3_000_000, 200), (0, 0)] {
+            let off = off_after(off, drift, 60);
+            assert!(off.abs() < 350_000, "{drift} ppm: {off} ns off");
+        }
+    }
+
+    #[test]
+    fn nobody_is_nudged_who_has_just_begun_or_has_no_dead_band() {
+        assert_eq!(nudge(None, SETTLED * 2, 3), 0);
+        assert_eq!(nudge(BAND, SETTLED / 2, 3), 0);
+        assert_eq!(nudge(BAND, SETTLED, 3), -nudge(BAND, SETTLED, 4));
+        // One that a person made stricter than we would hold it is let be.
+        assert_eq!(nudge(Some(WITHIN), SETTLED, 3), 0);
     }
 }

@@ -80,6 +80,7 @@ pub async fn begin(session: &mut Session, items: mpsc::Receiver<Item>) -> Result
             metrics: session.metrics.clone(),
             timed,
             readings: readings.clone(),
+            slow: target.quirks.slow_time,
         };
         tasks.spawn(answers.run());
         let theirs = ports(&rtsp.ask("SETUP", &[("Transport", &wish)], None).await?)?;
@@ -103,8 +104,8 @@ pub async fn begin(session: &mut Session, items: mpsc::Receiver<Item>) -> Result
         items,
         carrier,
         key,
-        run_up: target.quirks.run_up,
-        smallest_lead: target.quirks.smallest_lead,
+        quirks: target.quirks,
+        dead_band: target.quirks.dead_band.map(|band| session.options.tolerance.unwrap_or(band)),
         timeline,
         ring,
         flushes: to_flush,

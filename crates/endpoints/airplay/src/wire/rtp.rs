@@ -79,14 +79,15 @@ pub fn sync(sync: Sync) -> [u8; 20] {
     packet
 }
 
-/// Answers a timing request that arrived at `received` by an answer leaving at `sent`; `None` when it is not one.
-pub fn timing_answer(request: &[u8], received: HubTime, sent: HubTime) -> Option<[u8; TIMING_PACKET]> {
-    if request.len() < TIMING_PACKET
-        || request[0] & 0xc0 != VERSION
-        || request[1] & 0x7f != TYPE_TIMING_REQUEST
-    {
-        return None;
-    }
+/// Reads a timing request; `None` when it is not one.
+pub fn timing_request(packet: &[u8]) -> Option<[u8; TIMING_PACKET]> {
+    let request: [u8; TIMING_PACKET] = packet.get(..TIMING_PACKET)?.try_into().ok()?;
+    let is_one = request[0] & 0xc0 == VERSION && request[1] & 0x7f == TYPE_TIMING_REQUEST;
+    is_one.then_some(request)
+}
+
+/// Answers a timing request that arrived at `received` by an answer leaving at `sent`.
+pub fn timing_answer(request: &[u8; TIMING_PACKET], received: HubTime, sent: HubTime) -> [u8; TIMING_PACKET] {
     let mut answer = [0; TIMING_PACKET];
     answer[0] = VERSION;
     answer[1] = TYPE_TIMING_ANSWER | MARKER;
@@ -95,12 +96,12 @@ pub fn timing_answer(request: &[u8], received: HubTime, sent: HubTime) -> Option
     answer[8..16].copy_from_slice(&request[24..32]);
     answer[16..24].copy_from_slice(&NtpTime::of(received).bytes());
     answer[24..32].copy_from_slice(&NtpTime::of(sent).bytes());
-    Some(answer)
+    answer
 }
 
 /// When a timing request left by the asker's own clock, where it says: nanoseconds since an epoch of its own.
 /// shairport-sync leaves it 0.
-pub fn asked_at(request: &[u8]) -> Option<i64> {
+pub fn asked_at(request: &[u8; TIMING_PACKET]) -> Option<i64> {
     let stamp = request.get(24..TIMING_PACKET)?;
     let stamp = u64::from_be_bytes(stamp.try_into().ok()?);
     let nanos = (u128::from(stamp) * 1_000_000_000) >> 32;
@@ -158,14 +159,17 @@ mod tests {
         let mut request = [0u8; 32];
         request[..4].copy_from_slice(&[0x80, 0xd2, 0, 7]);
         request[24..32].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]);
-        let answer = timing_answer(&request, HubTime::EPOCH, HubTime::from_nanos(1_000_000_000)).unwrap();
+        let answer = timing_answer(&request, HubTime::EPOCH, HubTime::from_nanos(1_000_000_000));
+        assert_eq!(timing_request(&request), Some(request));
         assert_eq!(answer[..4], [0x80, 0xd3, 0, 7]);
         assert_eq!(answer[8..16], [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(answer[16..20], 2_208_988_800u32.to_be_bytes());
         assert_eq!(answer[24..28], 2_208_988_801u32.to_be_bytes());
         assert_eq!(asked_at(&request), Some(16_909_060_019_623_221));
         assert_eq!(asked_at(&[0; 32]), None);
-        assert_eq!(timing_answer(&request[..31], HubTime::EPOCH, HubTime::EPOCH), None);
+        assert_eq!(timing_request(&request[..31]), None);
+        request[1] = 0xd3;
+        assert_eq!(timing_request(&request), None);
     }
 
     #[test]
@@ -178,8 +182,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_packet_is_read(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = (resend_request(&bytes), asked_at(&bytes));
-            let _ = timing_answer(&bytes, HubTime::EPOCH, HubTime::EPOCH);
+            let _ = resend_request(&bytes);
+            if let Some(request) = timing_request(&bytes) {
+                let _ = (asked_at(&request), timing_answer(&request, HubTime::EPOCH, HubTime::EPOCH));
+            }
         }
     }
 }

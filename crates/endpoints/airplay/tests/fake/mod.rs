@@ -180,13 +180,11 @@ impl Conversation {
                 Some((_, Trick::Silence)) => continue,
                 Some((_, Trick::Close)) => return,
                 Some((_, Trick::Delay(time))) => std::thread::sleep(*time),
-                Some((_, Trick::Password(password))) => {
-                    if !proven(&request, password) {
-                        status = 401;
-                        more = "WWW-Authenticate: Digest realm=\"raop\", nonce=\"9b2f1c\"\r\n".to_owned();
-                    }
+                Some((_, Trick::Password(password))) if !proven(&request, password) => {
+                    status = 401;
+                    more = "WWW-Authenticate: Digest realm=\"raop\", nonce=\"9b2f1c\"\r\n".to_owned();
                 }
-                None => {}
+                Some((_, Trick::Password(_))) | None => {}
             }
             let cseq = request.headers.get("cseq").cloned().unwrap_or_default();
             let mut answer = format!("RTSP/1.0 {status} Whatever\r\nCSeq: {cseq}\r\n{more}");
