@@ -1,11 +1,12 @@
 //! Against `aiosendspin`, which Sendspin's own players are made of: opening, trust, pairing and sound to the sample.
 //!
-//! Skipped, aloud, where no Python with that library is: `ANTIPHON_SENDSPIN_PYTHON` names it (deploy/setup.sh makes
-//! one).
+//! Skipped, aloud, where no Python with that library is: `make setup-test` makes one, `ANTIPHON_SENDSPIN_PYTHON` names
+//! another.
+#![allow(clippy::unwrap_used)] // a test that cannot set the stage has failed
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -33,12 +34,13 @@ impl Clock for Monotonic {
 
 fn python() -> Option<PathBuf> {
     let named = std::env::var_os("ANTIPHON_SENDSPIN_PYTHON").map(PathBuf::from);
-    let usual = [Some(PathBuf::from("/opt/antiphon-lab/sendspin/bin/python3"))];
-    let found = std::iter::once(named).chain(usual).flatten().find(|path| path.is_file());
-    if found.is_none() {
-        eprintln!("SKIPPED: no Python with aiosendspin (ANTIPHON_SENDSPIN_PYTHON)");
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
+    let python = named.unwrap_or_else(|| built.join("peers/venv/bin/python3"));
+    if python.is_file() {
+        return Some(python);
     }
-    found
+    eprintln!("SKIPPED: no Python with aiosendspin at {} (make setup-test)", python.display());
+    None
 }
 
 /// The client, as a process.
