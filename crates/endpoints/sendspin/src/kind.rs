@@ -15,7 +15,7 @@ use prometheus::Registry;
 use tokio::runtime::Handle;
 use tracing::error;
 
-use crate::driver::dial::{HOST, PATH, dial};
+use crate::driver::dial::{HOST, PATH, spawn};
 use crate::driver::door;
 use crate::driver::inbox::{Inbox, SendspinEndpoint, Session};
 use crate::hub::{Command, Hub, NAME};
@@ -85,7 +85,7 @@ impl SendspinKind {
         if addresses.is_empty() && !descriptor.properties.contains_key(HOST) {
             return Err(gone());
         }
-        self.hub.runtime.spawn(dial(Arc::clone(&self.hub), clock, descriptor, None, Some(command)));
+        spawn(&self.hub, clock, descriptor, None, Some(command));
         Ok(())
     }
 
@@ -230,8 +230,7 @@ impl Kind for SendspinKind {
             self.hub.runtime.spawn(async move { events(EndpointEvent::Lost(why)) });
             return endpoint;
         }
-        let dialled = dial(Arc::clone(&self.hub), clock, descriptor.clone(), Some(session), None);
-        self.hub.runtime.spawn(dialled);
+        spawn(&self.hub, clock, descriptor.clone(), Some(session), None);
         endpoint
     }
 

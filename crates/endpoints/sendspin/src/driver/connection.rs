@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tracing::{debug, info};
 
+use super::dial::spawn;
 use super::inbox::{Item, Session};
 use super::keeper::Keeper;
 use super::socket::{Heard, Socket};
@@ -166,13 +167,38 @@ impl Connection {
         }
         // Of a fault, the answer that is owed goes out; of anything else, what was sent before.
         let _ = self.push();
+        let mut late = self.latecomer();
         if let End::Lost(why) = end {
             debug!(client = ?self.link.client(), %why, "a Sendspin connection is over");
+            self.lose(why.clone());
+            self.session = late.take();
             self.lose(why);
         }
         if timeout(FAREWELL, self.socket.close()).await.is_err() {
             debug!("a Sendspin client does not take its farewell");
         }
+        let Some(session) = late else { return };
+        match self.dialled.and_then(|speaker| self.hub.found(&speaker)) {
+            Some((descriptor, _)) => {
+                spawn(&self.hub, self.clock, descriptor, Some(session), None);
+            }
+            None => {
+                let why = LostReason::Disconnected("it has hung up".into());
+                (session.events)(EndpointEvent::Lost(why));
+            }
+        }
+    }
+
+    /// A session that was handed to this connection while it ended.
+    fn latecomer(&mut self) -> Option<Session> {
+        self.commands.close();
+        let mut late = None;
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Open(session) = command {
+                late = Some(session);
+            }
+        }
+        late
     }
 
     /// Ends the hub's session, if there is one.

@@ -1,6 +1,7 @@
 //! Dialling a client that announces itself.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,21 @@ pub const PATH: &str = "path";
 /// The property that holds a host name to be resolved when a connection is made.
 pub const HOST: &str = "host";
 
-/// Dials for a session, for an errand of a person's, or for both; serves the connection until it ends.
-pub async fn dial(
+/// Dials in a task of its own for a session, for an errand of a person's, or for both; serves the connection until it ends.
+pub fn spawn(
+    hub: &Arc<Hub>,
+    clock: Arc<dyn Clock>,
+    descriptor: Descriptor,
+    session: Option<Session>,
+    errand: Option<Command>,
+) {
+    // Boxed, since a connection that ends may dial again.
+    let task: Pin<Box<dyn Future<Output = ()> + Send>> =
+        Box::pin(dial(Arc::clone(hub), clock, descriptor, session, errand));
+    hub.runtime.spawn(task);
+}
+
+async fn dial(
     hub: Arc<Hub>,
     clock: Arc<dyn Clock>,
     descriptor: Descriptor,
