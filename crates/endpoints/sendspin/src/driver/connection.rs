@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_domain::{HubTime, SpeakerId};
-use antiphon_endpoint::{Clock, EndpointEvent, LostReason};
+use antiphon_endpoint::{Clock, Descriptor, EndpointEvent, LostReason};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -77,10 +77,8 @@ pub struct Begin {
     pub clock: Arc<dyn Clock>,
     /// The socket, its handshake done.
     pub socket: WebSocketStream<TcpStream>,
-    /// The speaker that was dialled; `None` when the client dialled.
-    pub dialled: Option<SpeakerId>,
-    /// Whether a person configured the address that was dialled.
-    pub configured: bool,
+    /// Who was dialled; `None` when the client dialled.
+    pub dialled: Option<Descriptor>,
     /// The session it was dialled for.
     pub session: Option<Session>,
     /// A first command.
@@ -95,8 +93,7 @@ pub struct Connection {
     link: Link,
     commands: mpsc::Receiver<Command>,
     sender: mpsc::Sender<Command>,
-    dialled: Option<SpeakerId>,
-    configured: bool,
+    dialled: Option<Descriptor>,
     /// Who it is, once it said hello: its speaker, and the number of this connection.
     place: Option<(SpeakerId, u64)>,
     hello: Option<ClientHello>,
@@ -126,11 +123,11 @@ enum Awaited {
 
 /// Serves a connection until it ends.
 pub async fn serve(begin: Begin) {
-    let Begin { hub, clock, socket, dialled, configured, session, errand } = begin;
+    let Begin { hub, clock, socket, dialled, session, errand } = begin;
     let (sender, commands) = mpsc::channel(COMMANDS);
     let keys_of = Arc::clone(&hub);
     let keys = Arc::new(move |client: &PeerId| keys_of.trust().credential(client));
-    let expected = dialled.as_ref().and_then(|speaker| PeerId::parse(speaker.as_str()));
+    let expected = dialled.as_ref().and_then(|dialled| PeerId::parse(dialled.id.as_str()));
     let link = Link::new(hub.trust().identity().clone(), hub.options.name.clone(), keys, expected);
     let now = clock.now();
     let connection = Connection {
@@ -139,7 +136,6 @@ pub async fn serve(begin: Begin) {
         commands,
         sender,
         dialled,
-        configured,
         place: None,
         hello: None,
         roles: None,
@@ -178,8 +174,8 @@ impl Connection {
             debug!("a Sendspin client does not take its farewell");
         }
         let Some(session) = late else { return };
-        match self.dialled.and_then(|speaker| self.hub.found(&speaker)) {
-            Some((descriptor, _)) => {
+        match self.dialled {
+            Some(descriptor) => {
                 spawn(&self.hub, self.clock, descriptor, Some(session), None);
             }
             None => {

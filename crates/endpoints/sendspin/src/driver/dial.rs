@@ -60,8 +60,7 @@ async fn dial(
             return;
         }
     };
-    let configured = descriptor.properties.contains_key(HOST);
-    serve(Begin { hub, clock, socket, dialled: Some(descriptor.id), configured, session, errand }).await;
+    serve(Begin { hub, clock, socket, dialled: Some(descriptor), session, errand }).await;
 }
 
 /// Returns when the hub is done with the session that is dialled for.

@@ -73,8 +73,7 @@ async fn welcome(hub: Arc<Hub>, clock: Arc<dyn Clock>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     match timeout(HANDSHAKE, accept_async_with_config(stream, Some(limits()))).await {
         Ok(Ok(socket)) => {
-            let begin =
-                Begin { hub, clock, socket, dialled: None, configured: false, session: None, errand: None };
+            let begin = Begin { hub, clock, socket, dialled: None, session: None, errand: None };
             serve(begin).await;
         }
         Ok(Err(_)) | Err(_) => hub.metrics.fault("websocket"),

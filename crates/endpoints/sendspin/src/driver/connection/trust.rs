@@ -5,6 +5,7 @@ use antiphon_endpoint::LostReason;
 use tracing::{error, info, warn};
 
 use super::{Awaited, Connection, End, PAIRING, REKEY, STATE};
+use crate::driver::dial::HOST;
 use crate::hub::Command;
 use crate::roles::{Client, Roles};
 use crate::wire::key::Category;
@@ -59,10 +60,16 @@ impl Connection {
         let Some(id) = self.link.client() else { return Ok(()) };
         self.deadline = None;
         // A person who configured this address meant whoever answers there.
-        if self.configured && self.hub.trust().standing(&id) == crate::trust::Standing::default() {
+        let configured = self.dialled.as_ref().is_some_and(|d| d.properties.contains_key(HOST));
+        if configured && self.hub.trust().standing(&id) == crate::trust::Standing::default() {
             self.keep(|trust| trust.approve(id));
         }
-        let place = self.hub.greeted(id, &hello, self.dialled.as_ref(), self.sender.clone());
+        let place = self.hub.greeted(
+            id,
+            &hello,
+            self.dialled.as_ref().map(|dialled| &dialled.id),
+            self.sender.clone(),
+        );
         let mismatch = self.link.mismatch();
         self.hub.update(&place.0, place.1, |client| client.set_mismatch(mismatch));
         self.sent = Some(self.hub.metrics.bytes.with_label_values(&[place.0.as_str()]));
