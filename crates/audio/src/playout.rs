@@ -180,6 +180,16 @@ impl Playout {
         self.drift.rate_ppm()
     }
 
+    /// Blocks that came too late or found no room since this or a report was last asked for.
+    pub fn take_late(&mut self) -> u32 {
+        std::mem::take(&mut self.late)
+    }
+
+    /// Whether nothing waits to be heard.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
     /// How it fares; counts begin anew.
     pub fn report(&mut self) -> Report {
         Report {
@@ -187,7 +197,7 @@ impl Playout {
             uncertainty: self.uncertainty,
             clock: self.clock.to_hub(self.nanos(self.written)).and_then(|now| self.clock.reading(now)),
             corrections: self.drift.take(),
-            late_blocks: std::mem::take(&mut self.late),
+            late_blocks: self.take_late(),
             rate_ppm: self.drift.rate_ppm(),
         }
     }

@@ -1,7 +1,7 @@
 //! Says that a session is there, again and again, and at its end that it is over.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use antiphon_domain::HubTime;
@@ -9,6 +9,10 @@ use antiphon_domain::HubTime;
 use super::Session;
 use crate::wire::sap::{self, Act};
 use crate::wire::sdp::{self, Reference};
+
+/// PulseAudio's own group. It ends lines by LF when it announces and reads nothing else (16.1: "Failed to parse SDP data:
+/// invalid header"), although RFC 8866, 5, wants CR LF.
+const PULSEAUDIO: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 56));
 
 /// The announcements of one session.
 pub struct Announcer {
@@ -36,7 +40,10 @@ impl Announcer {
                 let fits = |socket: &&UdpSocket| socket.local_addr().is_ok_and(|own| own.ip() == origin);
                 let origin =
                     media.iter().find(fits).map_or(Ok(origin), |own| own.local_addr().map(|a| a.ip()))?;
-                let text = description(session, origin, id, reference);
+                let mut text = description(session, origin, id, reference);
+                if *at == PULSEAUDIO {
+                    text = text.replace("\r\n", "\n");
+                }
                 let packet = |act| sap::packet(act, origin, &text);
                 ways.push((socket, packet(Act::Announce), packet(Act::Delete)));
             }

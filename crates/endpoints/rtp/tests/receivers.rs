@@ -1,0 +1,216 @@
+//! Real receivers in network namespaces: GStreamer, to the bit, and PulseAudio, which finds the session by itself. The
+//! figures are printed: `cargo nextest run -p antiphon-rtp lab_ --no-capture`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
+
+mod hub;
+mod support;
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use antiphon_domain::HubTime;
+use antiphon_endpoint::{Clock, Pace};
+use antiphon_rtp::{RtpKind, RtpOptions};
+use hub::HubClock;
+use prometheus::Registry;
+use socket2::{Domain, Socket, Type};
+use support::analysis::{largest_jump, longest_gap, quantile, sounding};
+use support::lab::error::LabResult;
+use support::lab::process::Process;
+use support::lab::rack::{Offer, RATE, Rack, SAP};
+use support::lab::{Lab, missing_programs};
+use support::or_skip;
+use support::patience::wait_for;
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
+
+/// How long PulseAudio plays.
+const LENGTH: Duration = Duration::from_secs(60);
+
+/// Where the packets are looked at and GStreamer listens; nothing announces it.
+const GROUP: Ipv4Addr = Ipv4Addr::new(239, 69, 1, 1);
+
+/// Noise that no two places of share, never zero: frame n of the hub's grid.
+fn noise(frame: u64) -> [i16; 2] {
+    let mixed = (frame + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    [(mixed >> 48) as i16 | 1, (mixed >> 32) as i16 | 1]
+}
+
+/// A tone of 997 Hz at -12 dBFS.
+fn tone(frame: u64) -> [i16; 2] {
+    let angle = std::f64::consts::TAU * 997.0 * (frame % 44_100) as f64 / 44_100.0;
+    [(angle.sin() * 8_192.0) as i16; 2]
+}
+
+fn kind() -> RtpKind {
+    let mut options = RtpOptions::default();
+    options.interfaces = Some(vec!["eth0".to_owned()]);
+    RtpKind::new(options, &Registry::new()).unwrap()
+}
+
+/// GStreamer on `r1`, writing what it receives as big-endian samples.
+fn gstreamer(lab: &Lab, encoding: &str, payload: u8) -> LabResult<Process> {
+    let missing = missing_programs(&["gst-launch-1.0"]);
+    if !missing.is_empty() {
+        return Err(support::lab::error::LabError::Missing(missing));
+    }
+    let caps = format!(
+        "caps=application/x-rtp,media=audio,clock-rate=44100,encoding-name={encoding},channels=2,payload={payload}"
+    );
+    let mut command = lab.command("r1", "gst-launch-1.0");
+    command.args(["-q", "udpsrc", &format!("address={GROUP}"), "port=5004", "multicast-iface=eth0"]);
+    command.args([&caps, "!", "rtpjitterbuffer", "latency=100", "!", &format!("rtp{encoding}depay"), "!"]);
+    command.args([
+        "filesink",
+        "buffer-mode=2",
+        &format!("location={}", lab.folder().join("heard.raw").display()),
+    ]);
+    lab.spawn("gstreamer", command)
+}
+
+/// Whether a host has joined a group, as its kernel tells it.
+fn joined(lab: &Lab, host: &str, group: Ipv4Addr) -> bool {
+    let text = lab.output(lab.command(host, "cat").arg("/proc/net/igmp")).unwrap_or_default();
+    text.contains(&format!("{:08X}", u32::from(group).swap_bytes()))
+}
+
+/// Each packet's arrival on `r1` against its timestamp, microseconds above the quickest; until `over`.
+fn arrivals(over: &AtomicBool) -> Vec<f64> {
+    // GStreamer listens at the same address.
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from((GROUP, 5004)).into()).unwrap();
+    let socket = UdpSocket::from(socket);
+    socket.join_multicast_v4(&GROUP, &Ipv4Addr::UNSPECIFIED).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    // When packets come is asked, not when an ordinary thread of a busy machine is let run.
+    let round_robin = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::RoundRobin);
+    let priority = ThreadPriority::Crossplatform(10u8.try_into().unwrap());
+    let _ = set_thread_priority_and_policy(thread_native_id(), priority, round_robin);
+    let begin = Instant::now();
+    let mut late = Vec::new();
+    let (mut first, mut packet) = (None, [0; 1_500]);
+    while !over.load(Ordering::Relaxed) {
+        let Ok(length) = socket.recv(&mut packet) else { continue };
+        let now = begin.elapsed().as_secs_f64();
+        assert!(length > 12 && packet[0] == 0x80);
+        let timestamp = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
+        let since = timestamp.wrapping_sub(*first.get_or_insert(timestamp));
+        late.push((now - f64::from(since) / 44_100.0) * 1e6);
+    }
+    let quickest = late.iter().copied().fold(f64::INFINITY, f64::min);
+    late.iter().map(|late| late - quickest).collect()
+}
+
+fn bit_exact(format: &str, payload: u8, width: usize, length: Duration) {
+    let Some(lab) = or_skip(Lab::new(&["hub", "r1"])) else { return };
+    let Some(mut receiver) = or_skip(gstreamer(&lab, format, payload)) else { return };
+    receiver.ready(Duration::from_secs(20), || joined(&lab, "r1", GROUP).then_some(())).expect("it listens");
+    let over = AtomicBool::new(false);
+    let mut late = Vec::new();
+    let first = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| lab.within("r1", || arrivals(&over)).expect("within"));
+        let first = lab.within("hub", || {
+            let (kind, clock) = (kind(), Arc::new(HubClock::new()));
+            let place = hub::descriptor(&kind, &format!("rtp://{GROUP}:5004?format={format}&delay=60"));
+            let (mut endpoint, events) = hub::open(&kind, &place, Pace::Steady, clock.clone());
+            let first = hub::play(endpoint.as_mut(), &clock, length, noise);
+            std::thread::sleep(Duration::from_secs(1));
+            drop(endpoint);
+            kind.farewell(Duration::from_secs(5));
+            let news: Vec<_> = events.try_iter().collect();
+            assert!(news.is_empty(), "{news:?}");
+            first
+        });
+        over.store(true, Ordering::Relaxed);
+        late = watcher.join().expect("the watcher");
+        first.expect("within")
+    });
+    receiver.stop(Duration::from_secs(5));
+    let heard = std::fs::read(lab.folder().join("heard.raw")).expect("heard");
+    let samples: Vec<i16> = heard.chunks_exact(width).map(|b| i16::from_be_bytes([b[0], b[1]])).collect();
+    assert!(width == 2 || heard.chunks_exact(3).all(|b| b[2] == 0));
+    let begin = samples.iter().position(|s| *s != 0).expect("something is heard");
+    let end = samples.iter().rposition(|s| *s != 0).expect("something is heard");
+    let frames = length.as_secs() * 44_100 / 352 * 352;
+    assert_eq!((end + 1 - begin) as u64, frames * 2, "as many samples as were played");
+    for (index, frame) in samples[begin..=end].chunks_exact(2).enumerate() {
+        assert_eq!(frame, noise(first + index as u64), "frame {index}");
+    }
+    println!(
+        "rtp_arrival_jitter{{format=\"{format}\",ptime=\"5\"}} p50 {:.0} us, p99 {:.0} us, max {:.0} us of {} packets",
+        quantile(late.iter().copied(), 0.5),
+        quantile(late.iter().copied(), 0.99),
+        quantile(late.iter().copied(), 1.0),
+        late.len()
+    );
+}
+
+#[test]
+fn lab_gstreamer_hears_every_sample_of_l24() {
+    bit_exact("L24", 96, 3, Duration::from_secs(60));
+}
+
+#[test]
+fn lab_gstreamer_hears_every_sample_of_l16() {
+    bit_exact("L16", 10, 2, Duration::from_secs(10));
+}
+
+#[test]
+fn lab_pulseaudio_finds_the_session_and_plays_it_without_a_gap() {
+    let Some(lab) = or_skip(Lab::new(&["hub", "r1"])) else { return };
+    let offer = Offer { host: "r1", rtp: &[1], sap: SAP, announced: false };
+    // PulseAudio 16.1 opens a session's socket, then looks for GStreamer's plugins, which the first time takes seconds, and
+    // aborts when more than 64 KiB have come meanwhile (rtp-gstreamer.c:659). So let them be found beforehand.
+    let home = lab.folder().join("rack/home");
+    std::fs::create_dir_all(&home).expect("a home");
+    or_skip(lab.output(lab.command("r1", "gst-inspect-1.0").arg("udpsrc").env("HOME", &home)));
+    let Some(rack) = or_skip(Rack::on_network(&lab, 1, offer)) else { return };
+    let inputs = || rack.client("pactl").args(["list", "short", "sink-inputs"]).output().unwrap().stdout;
+    let before = inputs().len();
+    let recorder = rack.record().expect("record");
+    let (begin, due) = lab
+        .within("hub", || {
+            let (kind, clock) = (kind(), Arc::new(HubClock::new()));
+            let place = hub::descriptor(&kind, "rtp://239.69.1.2:5006?delay=200");
+            let (mut endpoint, _events) = hub::open(&kind, &place, Pace::Steady, clock.clone());
+            // Silence opens the stream, as a hub does that wakes a speaker; it is announced at once.
+            let (begin, at) = (Instant::now(), clock.now());
+            hub::play(endpoint.as_mut(), &clock, Duration::from_secs(3), |_| [0; 2]);
+            let first = hub::play(endpoint.as_mut(), &clock, LENGTH, tone);
+            std::thread::sleep(Duration::from_secs(1));
+            drop(endpoint);
+            kind.farewell(Duration::from_secs(5));
+            let due = HubTime::from_nanos((first as i128 * 1_000_000_000 / 44_100) as i64);
+            (begin, due.since(at))
+        })
+        .expect("within");
+    let gone = wait_for(Duration::from_secs(5), || (inputs().len() <= before).then_some(()));
+    assert!(
+        gone.is_some(),
+        "PulseAudio keeps a session that was deleted: {}",
+        String::from_utf8_lossy(&inputs())
+    );
+    let recording = recorder.finish().expect("record");
+    let left = recording.output(1);
+    let heard = sounding(left, -30.0).expect("something is heard");
+    let seconds = heard.len() as f64 / f64::from(RATE);
+    let played = recording.frame_at(begin + due).expect("within the recording");
+    let late = (heard.start as f64 - played as f64) / f64::from(RATE);
+    let (at, gap) = longest_gap(&left[heard.clone()], -40.0);
+    println!(
+        "rtp_pulseaudio heard {seconds:.2} s, {:.1} ms after it was due, longest gap {gap} frames at {at}",
+        late * 1e3
+    );
+    // It takes its first seconds to find the rate.
+    let settled = &left[heard.start + 10 * RATE as usize..heard.end - RATE as usize];
+    let (at, jump) = largest_jump(settled, RATE, 997.0);
+    println!("rtp_pulseaudio largest jump {:.1} us at {at}", jump * 1e6);
+    assert!((seconds - LENGTH.as_secs_f64()).abs() < 0.3, "{seconds} s");
+    assert!(gap < 20, "a gap of {gap} frames at {at}");
+    assert!(late.abs() < 0.25, "{late} s");
+}
