@@ -105,13 +105,13 @@ fn run(length: Duration) -> LabResult<()> {
     })?;
     std::thread::sleep(SETTLE);
 
-    let before = counts(&lab, &house)?;
+    let before = counts(&lab)?;
     let cpu = house.hub().cpu_seconds().unwrap_or_default();
     let logs = crowd.logs();
     std::thread::sleep(length);
     let used = house.hub().cpu_seconds().unwrap_or_default() - cpu;
     let resident = house.hub().resident_kib().unwrap_or_default();
-    let after = counts(&lab, &house)?;
+    let after = counts(&lab)?;
     let minutes = length.as_secs_f64() / 60.0;
     println!("crowd_hub_cpu{{receivers=\"{many}\"}} {:.3} cpu-s/stream-minute", used / minutes);
     println!("crowd_hub_memory{{receivers=\"{many}\"}} {:.1} MiB", resident as f64 / 1024.0);
@@ -164,10 +164,10 @@ impl Crowd {
 /// Whether a line of a receiver's log tells of sound that was missing or late.
 fn is_trouble(kind: &str, line: &str) -> bool {
     match kind {
-        // "No chunks available", "Failed to get chunk", the frames it filled in.
-        "snapcast" => ["No chunk", "Failed to", "Silent frames", "underrun", "Exception"]
+        // Its words for chunks that are not there, or that came too late to be played.
+        "snapcast" => ["No chunk", "Not enough frames", "Failed to", "too old", "Silent frames", "Exception"]
             .iter()
-            .any(|w| line.contains(w)),
+            .any(|words| line.contains(words)),
         // The columns of its statistics: missing, late and too late packets are the 5th to 7th.
         "airplay" => {
             let columns: Vec<&str> = line.split(',').map(str::trim).collect();
@@ -203,8 +203,7 @@ fn speakers(picture: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// The hub's counts that tell of sound that came too late or was dropped, by their whole name.
-fn counts(lab: &Lab, house: &House) -> LabResult<BTreeMap<String, f64>> {
-    let _ = house;
+fn counts(lab: &Lab) -> LabResult<BTreeMap<String, f64>> {
     let (_, text) = lab.get("hub", "http://127.0.0.1:8780/metrics")?;
     let words = [
         "late", "unsent", "resent", "refused", "lost", "underrun", "gone", "stall", "skipped", "slow",
@@ -216,5 +215,10 @@ fn counts(lab: &Lab, house: &House) -> LabResult<BTreeMap<String, f64>> {
         let wanted = family.ends_with("_total") && words.iter().any(|word| family.contains(word));
         wanted.then(|| Some((name.to_owned(), value.parse().ok()?)))?
     });
-    Ok(counted.collect())
+    let counts: BTreeMap<String, f64> = counted.collect();
+    // None of them would be as good as none above 0.
+    if !counts.keys().any(|name| name.starts_with("antiphon_render_late_blocks_total")) {
+        return Err(LabError::failed("read the hub's counts", text));
+    }
+    Ok(counts)
 }
