@@ -292,6 +292,12 @@ impl Hub {
         self.life = Life::program(&self.config);
     }
 
+    /// Ends a hub in this process in order, and starts it anew with this kind.
+    pub fn begin_again(&mut self, kind: Arc<dyn Kind>) {
+        self.life.end(Signal::TERM);
+        self.life = Life::inside(&self.config, Some(kind));
+    }
+
     /// What the program `antiphon ARGUMENTS` makes of this hub.
     pub fn antiphon(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_antiphon"));

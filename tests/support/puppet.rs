@@ -38,6 +38,8 @@ pub struct State {
     pub adverts: Vec<Advert>,
     /// Where arrivals go, each time the hub listened anew.
     pub arrivals: Vec<ArrivalSink>,
+    /// How many times listening breaks, which takes the discovery's actor down.
+    pub breaks: u32,
     /// Who is connected.
     pub here: BTreeMap<String, Descriptor>,
 }
@@ -186,6 +188,11 @@ impl Kind for Puppet {
 
     fn listen(&self, _clock: Arc<dyn Clock>, arrivals: ArrivalSink) -> Vec<Advert> {
         let mut state = self.state();
+        if state.breaks > 0 {
+            state.breaks -= 1;
+            drop(state);
+            panic!("discovery breaks, as this test wants");
+        }
         state.arrivals.push(Arc::clone(&arrivals));
         for descriptor in state.here.values() {
             arrivals(Arrival::Here(descriptor.clone()));

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time;
 
+use crate::calls::Calls;
 use crate::mdns::{Mdns, News};
 use crate::merge::{Input, Merge, Output};
 use crate::metrics::Metrics;
@@ -32,7 +33,7 @@ pub(crate) struct Driver {
     merge: Merge,
     mdns: Option<Mdns>,
     /// Who dials us.
-    calls: mpsc::Receiver<Arrival>,
+    calls: Calls,
     kinds: Vec<Arc<dyn Kind>>,
     clock: Arc<dyn Clock>,
     sink: DiscoverySink,
@@ -50,7 +51,7 @@ impl Driver {
     pub fn new(
         merge: Merge,
         mdns: Option<Mdns>,
-        calls: mpsc::Receiver<Arrival>,
+        calls: Calls,
         kinds: Vec<Arc<dyn Kind>>,
         clock: Arc<dyn Clock>,
         sink: DiscoverySink,
@@ -76,7 +77,7 @@ impl Driver {
                     Some(Command::Forget(id)) => self.input(Input::Forget(id)),
                     None => return,
                 },
-                Some(arrival) = self.calls.recv() => self.input(match arrival {
+                arrival = self.calls.next() => self.input(match arrival {
                     Arrival::Here(descriptor) => Input::Called(descriptor),
                     Arrival::Gone(id) => Input::HungUp(id),
                 }),

@@ -4,6 +4,7 @@
 //! makes a speaker unreachable, never unknown. Driven by one task of the runtime it is started on; the thinking is in
 //! [`merge`], which has no clock and no socket.
 
+mod calls;
 mod config;
 mod driver;
 mod entry;
@@ -16,13 +17,14 @@ mod probe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use antiphon_domain::{HubTime, SpeakerId};
-use antiphon_endpoint::{Arrival, ArrivalSink, Clock, Descriptor, Kind};
+use antiphon_endpoint::{Clock, Descriptor, Kind};
 use tokio::sync::mpsc;
 
 pub use config::{ConfiguredSpeaker, DiscoveryConfig};
 pub use error::DiscoveryError;
 pub use probe::probe;
 
+use calls::Calls;
 use driver::{Command, Driver};
 use mdns::Mdns;
 use merge::Merge;
@@ -83,10 +85,10 @@ impl Discovery {
         let settings = config::settings(&config.configured, &kinds)?;
         let metrics = Metrics::register(registry, &kinds)?;
         let merge = Merge::new(settings, config.remembered, clock.now());
-        let (called, calls) = mpsc::channel(COMMANDS);
+        let calls = Calls::default();
         let mut adverts = Vec::new();
         for kind in &kinds {
-            adverts.extend(kind.listen(Arc::clone(&clock), arrivals(called.clone())));
+            adverts.extend(kind.listen(Arc::clone(&clock), calls.sink()));
         }
         let mdns = Mdns::start(config.interfaces.as_deref(), &kinds, &adverts)?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
@@ -127,14 +129,4 @@ impl Discovery {
             tracing::warn!(%refused, "discovery does not take commands");
         }
     }
-}
-
-/// Where a kind tells who dials us.
-fn arrivals(called: mpsc::Sender<Arrival>) -> ArrivalSink {
-    Arc::new(move |arrival| {
-        // A task that is gone hears nothing; kinds take fewer calls than fit.
-        if let Err(refused) = called.try_send(arrival) {
-            tracing::warn!(%refused, "discovery does not take news of who dials");
-        }
-    })
 }

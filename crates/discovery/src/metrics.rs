@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use antiphon_endpoint::Kind;
+use prometheus::core::Collector;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::DiscoveryEvent;
@@ -57,12 +58,12 @@ impl Metrics {
         for reason in [Refusal::TooMany, Refusal::NoAddress, Refusal::OtherKind] {
             metrics.refused.with_label_values(&[name_of(reason)]);
         }
-        registry.register(Box::new(metrics.endpoints.clone()))?;
-        registry.register(Box::new(metrics.events.clone()))?;
-        registry.register(Box::new(metrics.queries.clone()))?;
-        registry.register(Box::new(metrics.probes.clone()))?;
-        registry.register(Box::new(metrics.refused.clone()))?;
-        registry.register(Box::new(metrics.missing_interfaces.clone()))?;
+        put(registry, &metrics.endpoints)?;
+        put(registry, &metrics.events)?;
+        put(registry, &metrics.queries)?;
+        put(registry, &metrics.probes)?;
+        put(registry, &metrics.refused)?;
+        put(registry, &metrics.missing_interfaces)?;
         Ok(metrics)
     }
 
@@ -104,6 +105,17 @@ impl Metrics {
             self.endpoints.with_label_values(&[*kind, "present"]).set(present);
             self.endpoints.with_label_values(&[*kind, "unreachable"]).set(unreachable);
         }
+    }
+}
+
+/// Registers it in the place of what an earlier discovery of this hub registered: that one died.
+fn put<C: Collector + Clone + 'static>(registry: &Registry, collector: &C) -> Result<(), prometheus::Error> {
+    match registry.register(Box::new(collector.clone())) {
+        Err(prometheus::Error::AlreadyReg) => {
+            registry.unregister(Box::new(collector.clone()))?;
+            registry.register(Box::new(collector.clone()))
+        }
+        other => other,
     }
 }
 

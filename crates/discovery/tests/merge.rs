@@ -384,3 +384,30 @@ proptest! {
         }
     }
 }
+
+/// One that dials the hub has no address: it is never probed, and is there again only once it calls.
+#[test]
+fn one_that_calls_is_there_until_it_hangs_up() {
+    let mut merge = Merge::new(Vec::new(), vec![device("old", "Old", &[])], at(0));
+    assert!(drain(&mut merge).is_empty(), "one that is remembered waits for its call");
+    assert_eq!(merge.next_wake(), None);
+    let call = |merge: &mut Merge, descriptor: Descriptor, now: u64| {
+        merge.handle_input(Input::Called(descriptor), at(now));
+        events(merge)
+    };
+    assert_eq!(call(&mut merge, device("old", "Old", &[]), 10), [Returned(device("old", "Old", &[]))]);
+    assert_eq!(call(&mut merge, device("new", "New", &[]), 20), [Appeared(device("new", "New", &[]))]);
+    // Told again, it is no news unless it is another.
+    assert_eq!(call(&mut merge, device("new", "New", &[]), 30), []);
+    assert_eq!(call(&mut merge, device("new", "Newer", &[]), 40), [Changed(device("new", "Newer", &[]))]);
+    // A session that failed proves nothing: as long as it is connected it is there.
+    merge.handle_input(Input::Lost(id("new")), at(50));
+    assert!(drain(&mut merge).is_empty());
+    merge.handle_input(Input::HungUp(id("new")), at(60));
+    assert_eq!(events(&mut merge), [Unreachable { id: id("new"), since: at(60) }]);
+    assert_eq!(merge.next_wake(), None, "nobody could reach it");
+    assert_eq!(call(&mut merge, device("new", "Newer", &[]), 70), [Returned(device("new", "Newer", &[]))]);
+    // Who was never here cannot go.
+    merge.handle_input(Input::HungUp(id("nobody")), at(80));
+    assert!(drain(&mut merge).is_empty());
+}

@@ -13,21 +13,22 @@ use std::time::{Duration, Instant};
 
 use antiphon_discovery::{ConfiguredSpeaker, Discovery, DiscoveryConfig, DiscoveryError, DiscoveryEvent};
 use antiphon_domain::SpeakerId;
-use antiphon_endpoint::Descriptor;
-use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
+use antiphon_endpoint::{Advert, Descriptor};
+use mdns_sd::{IfKind, ServiceDaemon, ServiceEvent, ServiceInfo};
 use prometheus::{Registry, TextEncoder};
 use tokio::runtime::Runtime;
 
 use support::{Raop, Since};
 
 /// One service for each test, so that those that run side by side do not see each other's devices.
-const SERVICES: [&[&str]; 6] = [
+const SERVICES: [&[&str]; 7] = [
     &["_raop._tcp.local."],
     &["_raop-1._tcp.local."],
     &["_raop-2._tcp.local."],
     &["_raop-3._tcp.local."],
     &["_raop-4._tcp.local."],
     &["_raop-5._tcp.local."],
+    &["_raop-6._tcp.local."],
 ];
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -211,6 +212,56 @@ fn a_device_that_was_there_first_is_found_on_any_interface() {
     // A daemon that ends says goodbye for its services.
     drop(device);
     second.gone("EE");
+}
+
+/// A kind whose receivers dial us is announced as long as the hub is there; begun anew, it is announced anew.
+#[test]
+fn what_listens_is_announced_until_the_hub_ends() {
+    if !private() {
+        return;
+    }
+    let advert = Advert {
+        service: "_raop-6._tcp.local.",
+        instance: "Antiphon".into(),
+        port: 1704,
+        txt: [("name".to_owned(), "House".to_owned())].into(),
+    };
+    let runtime = Runtime::new().unwrap();
+    let registry = Registry::new();
+    let begin = || {
+        let kind = Arc::new(support::Listening { advert: advert.clone() });
+        let clock = Arc::new(Since(Instant::now()));
+        let started =
+            Discovery::start(on_lo(), vec![kind], clock, runtime.handle(), Arc::new(|_| {}), &registry);
+        started.unwrap()
+    };
+    let listener = Device::new(6);
+    let seen = listener.daemon.browse(advert.service).unwrap();
+    let wait = |what: &str, wanted: &dyn Fn(&ServiceEvent) -> bool| {
+        let begun = Instant::now();
+        while let Some(left) = PATIENCE.checked_sub(begun.elapsed()) {
+            let Ok(event) = seen.recv_timeout(left) else { break };
+            if wanted(&event) {
+                return begun.elapsed();
+            }
+        }
+        panic!("{what} did not come");
+    };
+    let announced = |event: &ServiceEvent| match event {
+        ServiceEvent::ServiceResolved(info) => {
+            assert_eq!((info.get_port(), info.get_property_val_str("name")), (1704, Some("House")));
+            info.get_fullname() == "Antiphon._raop-6._tcp.local."
+        }
+        _ => false,
+    };
+    for _ in 0..2 {
+        let discovery = begin();
+        wait("the announcement", &announced);
+        drop(discovery);
+        let took = wait("the goodbye", &|event| matches!(event, ServiceEvent::ServiceRemoved(..)));
+        // Without a goodbye the record would live for two minutes.
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use antiphon_domain::{HubTime, Lead, SpeakerId};
 use antiphon_endpoint::{
-    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EventSink, Kind, Pace, ServiceRecord,
+    Advert, ArrivalSink, BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EventSink, Kind, Pace,
+    ServiceRecord,
 };
 
 /// A clock that began at a moment.
@@ -65,5 +66,40 @@ impl Kind for Raop {
             fn control(&mut self, _: Control) {}
         }
         Box::new(Nothing)
+    }
+}
+
+/// A kind whose receivers dial the hub; none does.
+pub struct Listening {
+    pub advert: Advert,
+}
+
+impl Kind for Listening {
+    fn name(&self) -> &'static str {
+        "listening"
+    }
+    fn services(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn recognise(&self, _: &ServiceRecord) -> Option<Descriptor> {
+        None
+    }
+    fn configured(&self, _: &str, _: &SpeakerId, _: &str) -> Option<Result<Descriptor, BadEndpoint>> {
+        None
+    }
+    fn caps(&self, _: &Descriptor, _: Pace) -> Caps {
+        Caps { lead: Lead(Duration::ZERO), own_volume: false }
+    }
+    fn open(
+        &self,
+        descriptor: &Descriptor,
+        pace: Pace,
+        clock: Arc<dyn Clock>,
+        events: EventSink,
+    ) -> Box<dyn Endpoint> {
+        Raop(&[]).open(descriptor, pace, clock, events)
+    }
+    fn listen(&self, _: Arc<dyn Clock>, _: ArrivalSink) -> Vec<Advert> {
+        vec![self.advert.clone()]
     }
 }

@@ -20,9 +20,7 @@ use crate::driver::outlet::{Broken, Outlet};
 use crate::driver::stamped::Stamped;
 use crate::driver::timing::Timing;
 use crate::driver::{Clients, House};
-use crate::wire::{
-    Hello, Received, Request, Settings, WireError, error, server_settings, time_answer,
-};
+use crate::wire::{Hello, Received, Request, Settings, WireError, error, server_settings, time_answer};
 
 /// Code of the error message for who cannot be taken; the protocol names no codes.
 const REFUSED: u32 = 1;

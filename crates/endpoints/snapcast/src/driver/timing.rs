@@ -37,19 +37,15 @@ pub struct Timing {
 impl Timing {
     /// Knows nothing.
     pub fn new() -> Self {
-        Self {
-            filter: ClockFilter::new(),
-            last: None,
-            longest: ONE_WAY,
-            next_report: HubTime::EPOCH,
-        }
+        Self { filter: ClockFilter::new(), last: None, longest: ONE_WAY, next_report: HubTime::EPOCH }
     }
 
     /// A question that was sent, received and answered then.
     pub fn asked(&mut self, sent: Stamp, received: HubTime, answered: HubTime) {
         let sent = sent.micros() * 1_000;
         let row = self.last.filter(|(.., answered)| received.since(*answered) < IN_A_ROW);
-        let both = row.and_then(|(first, received, answered)| Exchange::asked(first, received, answered, sent));
+        let both =
+            row.and_then(|(first, received, answered)| Exchange::asked(first, received, answered, sent));
         let exchange = both.unwrap_or_else(|| Exchange::one_way(sent, received, self.longest));
         if let Some(both) = &both {
             self.longest = self.longest.min((both.uncertainty() * 2).max(AT_LEAST));

@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use antiphon_audio::{BLOCK_FRAMES, Block, CHANNELS};
