@@ -81,11 +81,14 @@ fn a_flood_of_callers() {
         for n in 0..200 {
             puppet.calls(&caller(&hub, &format!("c{n:03}")));
         }
+        hub.wait_picture("all are known", |picture| {
+            picture["speakers"].as_array().is_some_and(|speakers| speakers.len() == 201)
+        });
         for n in 0..200 {
             puppet.hangs_up(&format!("c{n:03}"));
         }
     }
-    hub.wait_picture("all are known, and gone", |picture| {
+    hub.wait_picture("all are gone", |picture| {
         let speakers = picture["speakers"].as_array().cloned().unwrap_or_default();
         let gone = speakers.iter().filter(|s| s["endpoint"]["state"] == "unreachable").count();
         speakers.len() == 201 && gone == 200
