@@ -123,12 +123,20 @@ impl Hub {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a client that a record or the configuration tells of.
-    pub fn noted(&self, descriptor: &Descriptor) {
+    /// Notes a client that a record tells of. What it said of itself before is added: that counts more than its record.
+    pub fn noted(&self, mut descriptor: Descriptor) -> Descriptor {
         let mut known = self.known();
         let id = PeerId::parse(descriptor.id.as_str());
-        known.client(descriptor.clone(), id).descriptor = descriptor.clone();
+        let client = known.client(descriptor.clone(), id);
+        if client.offers.is_some() {
+            descriptor.name.clone_from(&client.descriptor.name);
+            for (key, text) in &client.descriptor.properties {
+                descriptor.properties.entry(key.clone()).or_insert_with(|| text.clone());
+            }
+        }
+        client.descriptor = descriptor.clone();
         self.forget_some(&mut known);
+        descriptor
     }
 
     /// What a client told of its player last.
@@ -278,6 +286,10 @@ impl Hub {
         }
         let allowed = client.id.is_some_and(|id| self.allows_unpaired(&id)) && !standing.paired;
         match client.offers {
+            // It must be paired anew, whatever it allows.
+            Some(offers) if client.mismatch => {
+                Some(if offers.methods.digits { Wants::Approval } else { Wants::Code })
+            }
             Some(offers) if offers.unpaired_access && allowed => Some(Wants::Nothing),
             Some(offers) if offers.unpaired_access && self.options.unpaired != Unpaired::Never => {
                 (!standing.refused).then_some(Wants::Approval)
@@ -294,7 +306,12 @@ impl Hub {
     pub fn card(&self, speaker: &SpeakerId) -> Option<Card> {
         let known = self.known();
         let client = known.clients.get(speaker)?;
-        Some(Card { id: client.id, offers: client.offers, code_wanted: client.code_wanted })
+        Some(Card {
+            id: client.id,
+            offers: client.offers,
+            code_wanted: client.code_wanted,
+            mismatch: client.mismatch,
+        })
     }
 
     fn forget_some(&self, known: &mut Known) {
@@ -320,6 +337,8 @@ pub struct Card {
     pub offers: Option<Offers>,
     /// Whether a pairing waits for its code.
     pub code_wanted: bool,
+    /// Whether it has forgotten a pairing of ours.
+    pub mismatch: bool,
 }
 
 impl Offers {

@@ -109,7 +109,7 @@ impl SendspinKind {
             return Err(AnswerError::NotAsked);
         }
         if let Some(offers) = card.offers
-            && (!offers.unpaired_access() || self.hub.options.unpaired == Unpaired::Never)
+            && (card.mismatch || !offers.unpaired_access() || self.hub.options.unpaired == Unpaired::Never)
         {
             return match offers.methods().digits {
                 true => self.command(speaker, Command::Pair(Method::Digits)),
@@ -161,8 +161,7 @@ impl Kind for SendspinKind {
             addresses: record.addresses.clone(),
             properties: BTreeMap::from([(PATH.to_owned(), path.to_owned())]),
         };
-        self.hub.noted(&descriptor);
-        Some(descriptor)
+        Some(self.hub.noted(descriptor))
     }
 
     fn configured(&self, text: &str, id: &SpeakerId, name: &str) -> Option<Result<Descriptor, BadEndpoint>> {
@@ -185,8 +184,7 @@ impl Kind for SendspinKind {
             ]),
         };
         descriptor.addresses.extend(address);
-        self.hub.noted(&descriptor);
-        Some(Ok(descriptor))
+        Some(Ok(self.hub.noted(descriptor)))
     }
 
     fn caps(&self, descriptor: &Descriptor, pace: Pace) -> Caps {

@@ -236,3 +236,51 @@ fn records_and_texts_are_recognised() {
     }
     assert!(configured("airplay://box:1").is_none());
 }
+
+#[test]
+fn a_client_that_needs_sound_earlier_is_promised_it_next_time() {
+    let house = House::new(Unpaired::Allow);
+    let mut state = Peer::state(true, 40, false);
+    state["player"]["min_buffer_ms"] = 2_000.into();
+    let _client = Client::dials(house.at(), Manner { says: ("client/state", state), ..Manner::default() });
+    let here = house.here();
+    let (endpoint, events) = house.open(&here);
+    let short = endpoint.caps().lead.0;
+    // It may have told by the time it is opened first.
+    if short < Duration::from_secs(2) {
+        assert!(matches!(lost(&events), LostReason::Disconnected(_)));
+    }
+    let (endpoint, events) = house.open(&here);
+    assert!(endpoint.caps().lead.0 >= Duration::from_secs(2));
+    ready(&events);
+}
+
+#[test]
+fn one_that_forgot_its_pairing_must_be_paired_anew() {
+    let house = House::new(Unpaired::Allow);
+    let printed = json!({"pairing_psk": {}, "static_pairing_code": {}});
+    let mut hello = Peer::player();
+    hello["supported_pair_methods"] = printed;
+    let manner = Manner { hello, ..Manner::default() };
+    let client = Client::dials(house.at(), manner.clone());
+    let here = house.here();
+    let code = Answer::Code(antiphon_domain::Secret::new("12345678"));
+    house.kind.answer(&here.id, &code).unwrap();
+    // It is paired and plays.
+    house.until("it is paired", |house| house.count("antiphon_sendspin_pairings_total") == 1.0);
+    let (_endpoint, events) = house.open(&here);
+    ready(&events);
+    drop(client);
+    assert!(matches!(lost(&events), LostReason::Disconnected(_)));
+    // This one knows only the sentinel; it is the same client with its memory lost.
+    let _client = Client::dials(house.at(), manner);
+    let here = house.here();
+    let (_endpoint, events) = house.open(&here);
+    assert!(matches!(lost(&events), LostReason::Unpaired(why) if why.contains("forgotten")));
+    assert_eq!(house.kind.asks()[0].wants, Wants::Code);
+    assert_eq!(house.kind.answer(&here.id, &Answer::Approve), Err(AnswerError::NotAsked));
+    house.kind.answer(&here.id, &code).unwrap();
+    house.until("it is paired again", |house| house.kind.asks()[0].wants == Wants::Nothing);
+    let (_endpoint, events) = house.open(&here);
+    ready(&events);
+}

@@ -40,10 +40,10 @@ const REKEY: Duration = Duration::from_secs(15);
 const PAIRING: Duration = Duration::from_secs(300);
 /// How long a connection that we dialled is kept for a person's answer.
 const LINGER: Duration = Duration::from_secs(90);
-/// Between two looks at the inbox while it plays.
-const TICK: Duration = Duration::from_millis(25);
-/// Between two looks otherwise.
+/// Between two looks at what there is to do when nothing else comes.
 const IDLE: Duration = Duration::from_millis(500);
+/// How long a client may take to hang up once it was asked to forget us.
+const PARTING: Duration = Duration::from_secs(5);
 /// How long the farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Frames we owe a client, at most: it asks faster than it reads.
@@ -119,6 +119,8 @@ enum Awaited {
     State,
     Rekeyed,
     Paired,
+    /// It was asked to forget us, and hangs up.
+    Gone,
 }
 
 /// Serves a connection until it ends.
@@ -236,7 +238,11 @@ impl Connection {
 
     /// How long nothing needs to be done unless something comes.
     fn wake(&self, now: HubTime) -> Duration {
-        let mut wake = if self.activity == Activity::Playback { TICK } else { IDLE };
+        let mut wake = IDLE;
+        if let (Some(session), Activity::Playback) = (&self.session, self.activity) {
+            // Whole runs of blocks wake us; what is less than one is found in good time.
+            wake = wake.min(session.caps.lead.0 / 4);
+        }
         if let Some(at) = self.roles.as_ref().and_then(Roles::wake) {
             wake = wake.min(at.since(now));
         }
@@ -259,6 +265,11 @@ impl Connection {
             Heard::Frame(frame) => {
                 if let Err(fault) = self.link.receive(&frame, now) {
                     self.hub.metrics.fault(fault.label());
+                    if fault == Fault::Outdated {
+                        info!(
+                            "a Sendspin client speaks the protocol of before encryption: it needs an update"
+                        );
+                    }
                     return Err(fault.into());
                 }
                 while let Some(news) = self.link.news() {
@@ -291,6 +302,7 @@ impl Connection {
             match what {
                 Awaited::Paired => self.stop_pairing(now)?,
                 Awaited::State => self.not_available()?,
+                Awaited::Gone => return Err(End::Ours),
                 _ => {
                     self.hub.metrics.fault("silent");
                     return Err(End::Lost(LostReason::Protocol(format!("it owes us its {what:?}"))));

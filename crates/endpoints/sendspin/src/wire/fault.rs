@@ -8,6 +8,9 @@ pub enum Fault {
     /// Its first message is not one we can answer.
     #[error("its opening is {0}")]
     Opening(&'static str),
+    /// Its first message is of the protocol of before encryption.
+    #[error("it speaks the protocol of before encryption")]
+    Outdated,
     /// The Noise handshake did not come about.
     #[error("the handshake failed: {0}")]
     Handshake(&'static str),
@@ -36,6 +39,7 @@ impl Fault {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Opening(_) => "opening",
+            Self::Outdated => "outdated",
             Self::Handshake(_) => "handshake",
             Self::Impostor => "impostor",
             Self::Cipher => "cipher",

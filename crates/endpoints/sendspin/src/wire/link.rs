@@ -202,7 +202,12 @@ impl Link {
         }
         let init = match opening::client_init(text) {
             Ok(init) => init,
-            Err(refusal) => return self.refuse(refusal),
+            Err(refusal) => {
+                let refused = self.refuse(refusal);
+                // Until 2026 that was how clients began.
+                let outdated = envelope(text.as_bytes()).is_ok_and(|(kind, _)| kind == "client/hello");
+                return if outdated { Err(Fault::Outdated) } else { refused };
+            }
         };
         if self.expected.is_some_and(|expected| expected != init.client) {
             return Err(Fault::Impostor);

@@ -162,6 +162,14 @@ fn an_opening_that_cannot_be_answered_is_told_why() {
 }
 
 #[test]
+fn a_client_of_before_encryption_is_known_as_such() {
+    let mut link = Link::new(Identity::new([1; 32]), "Hub", keys(Credential::sentinel()), None);
+    let hello = r#"{"type":"client/hello","payload":{"client_id":"x","name":"y","version":1}}"#;
+    assert_eq!(link.receive(&Frame::Text(hello.into()), NOW), Err(Fault::Outdated));
+    assert!(matches!(link.frame(), Some(Frame::Text(told)) if told.contains("malformed")));
+}
+
+#[test]
 fn cleartext_and_tampering_end_an_encrypted_connection() {
     let mut pair = Pair::up(Suite::ChaChaPoly, Credential::sentinel());
     let text = Frame::Text(r#"{"type":"client/state","payload":{}}"#.into());

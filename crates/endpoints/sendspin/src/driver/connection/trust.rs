@@ -4,10 +4,10 @@ use antiphon_domain::HubTime;
 use antiphon_endpoint::LostReason;
 use tracing::{error, info, warn};
 
-use super::{Awaited, Connection, End, PAIRING, REKEY, STATE};
+use super::{Awaited, Connection, End, PAIRING, PARTING, REKEY, STATE};
 use crate::driver::dial::HOST;
 use crate::hub::Command;
-use crate::roles::{Client, Roles};
+use crate::roles::{Client, Roles, lead};
 use crate::wire::key::Category;
 use crate::wire::pairing::Method;
 use crate::wire::{Activity, ClientHello, Credential, News, PeerId, Psk};
@@ -89,7 +89,7 @@ impl Connection {
     fn is_trusted(&self) -> bool {
         let (Some(id), Some(hello)) = (self.link.client(), &self.hello) else { return false };
         match self.link.credential().category {
-            Category::LongTerm => true,
+            Category::LongTerm => self.hub.trust().standing(&id).paired,
             // While a pairing is on file that the client does not know, nothing may be played.
             Category::Sentinel => {
                 hello.unpaired_access
@@ -155,13 +155,20 @@ impl Connection {
             return;
         }
         let told = roles.told();
+        if let Some((speaker, number)) = &self.place {
+            self.hub.update(speaker, *number, |client| client.told = told);
+        }
+        // What was promised for the session was promised before this was known; the next is promised what it needs.
+        if let Some(session) = &self.session
+            && !self.ready
+            && lead(&told, session.pace).0 > session.caps.lead.0
+        {
+            self.lose(LostReason::Disconnected("it needs sound earlier than was thought".into()));
+        }
         // A player that has just connected is not available until it knows our time.
         if told.available == Some(true) && self.deadline.is_some_and(|(_, what)| what == Awaited::State) {
             self.deadline = None;
             self.begin();
-        }
-        if let Some((speaker, number)) = &self.place {
-            self.hub.update(speaker, *number, |client| client.told = told);
         }
     }
 
@@ -198,8 +205,12 @@ impl Connection {
                     self.begin();
                     return Ok(());
                 }
-                if !self.link.is_open() || self.link.pairing().is_some() {
+                if self.link.pairing().is_some() {
                     self.lose(LostReason::Unpaired("it is being paired".into()));
+                    return Ok(());
+                }
+                if !self.link.is_open() {
+                    // The keys are just changing; what follows looks for the session.
                     return Ok(());
                 }
                 if !self.is_trusted() {
@@ -236,6 +247,7 @@ impl Connection {
                 self.forgotten();
                 if self.link.credential().category == Category::LongTerm {
                     self.link.unpair()?;
+                    self.deadline = Some((now + PARTING, Awaited::Gone));
                     self.lose(LostReason::Unpaired("it is not paired any more".into()));
                     return Ok(());
                 }
