@@ -20,8 +20,11 @@ pub fn id(txt: &BTreeMap<String, String>) -> Option<String> {
     Some(format!("{server}.{}", usable(DEVICE)?))
 }
 
-/// What people call it: the sink's description, else what follows `USER@HOST: ` in the instance.
+/// What people call it: the sink's description, else what follows `USER@HOST: ` in the instance, else its name there.
 pub fn name<'a>(txt: &'a BTreeMap<String, String>, instance: &'a str) -> &'a str {
-    let described = txt.get("description").map(|text| text.trim()).filter(|text| !text.is_empty());
-    described.unwrap_or_else(|| instance.split_once(": ").map_or(instance, |(_, name)| name))
+    let described = txt.get("description").map(String::as_str);
+    let after_host = instance.split_once(": ").map_or(instance, |(_, name)| name);
+    let device = txt.get(DEVICE).map_or("", String::as_str);
+    let names = [described.unwrap_or_default(), after_host, device];
+    names.into_iter().map(str::trim).find(|name| !name.is_empty()).unwrap_or(instance)
 }
