@@ -22,14 +22,15 @@ pub(crate) fn all(
     runtime: &tokio::runtime::Handle,
     registry: &Registry,
 ) -> anyhow::Result<Vec<Arc<dyn Kind>>> {
+    let host = antiphon_host::metrics::Metrics::new(registry)?;
     let pulse = PulseOptions { cookie: config.pulse.cookie.clone() };
     let mut kinds: Vec<Arc<dyn Kind>> = vec![
         Arc::new(AirplayKind::new(runtime.clone(), airplay(config), registry)?),
         Arc::new(SnapcastKind::new(runtime.clone(), snapcast(config), registry).context("Snapcast")?),
         Arc::new(RtpKind::new(rtp(config), registry)?),
         Arc::new(VirtualKind::new()),
-        Arc::new(LocalKind::new()),
-        Arc::new(PulseKind::new(runtime.clone(), pulse, registry)?),
+        Arc::new(LocalKind::new(runtime.clone(), host.clone())),
+        Arc::new(PulseKind::new(runtime.clone(), pulse, host)),
     ];
     if config.sendspin.enabled {
         let sendspin = SendspinKind::new(runtime.clone(), sendspin(config), registry);

@@ -1,17 +1,17 @@
-//! The tail of the kind `local`: a GStreamer pipeline that plays blocks on the sound card when they are due.
+//! The tail of the kind `local` where there is no sound server: a GStreamer pipeline that plays on an ALSA device.
 //!
-//! It runs on a thread of its own session. The pipeline's clock is the system's monotonic clock, which the hub's is too,
-//! with a base time that makes a buffer's timestamp its due time; the sink follows that clock by resampling. Blocks go
-//! in only [`AHEAD`] before they are due: what is still here a flush can take back.
+//! It runs on a thread of its own session. The pipeline's clock is the card's own, so GStreamer corrects nothing: a
+//! buffer's timestamp is its frame's number, and what is put there is made by the corrected playout ([`Playout`]), which
+//! is told what the card's clock says against the hub's.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use antiphon_audio::CHANNELS;
 use antiphon_audio::meter::Meter;
-use antiphon_audio::{BLOCK_FRAMES, Block, CHANNELS};
+use antiphon_audio::playout::Playout;
 use antiphon_domain::{Frames, HubTime, SampleRate};
 use antiphon_endpoint::{Clock, EndpointEvent, EventSink, LostReason};
 use gstreamer as gst;
@@ -21,33 +21,27 @@ use gstreamer_audio as gst_audio;
 use tracing::{debug, info};
 
 use crate::front::Order;
+use crate::pulse::{Depth, sync};
 
-/// How early blocks go into the pipeline: its sink's buffer and a little.
-const AHEAD: Duration = Duration::from_millis(250);
+/// The pieces in which sound is made, frames, and how much of it may wait for the card, bytes.
+const PIECE: usize = 441;
+const WAITING: u64 = 2 * (PIECE * CHANNELS * 2) as u64;
 
-/// The sink's own buffer and the pieces in which it is filled, microseconds.
-const BUFFER_TIME: i64 = 200_000;
-/// How far the card may drift from the hub before samples are dropped or doubled, microseconds; GStreamer acts at half of
-/// it. Tighter, and the guesses a sound server makes while a stream starts are taken for drift.
-const DRIFT_TOLERANCE: i64 = 80_000;
-
-const LATENCY_TIME: i64 = 10_000;
-
-const SILENCE: [i16; BLOCK_FRAMES * CHANNELS] = [0; BLOCK_FRAMES * CHANNELS];
-
-/// A little more than a frame lasts.
-const FRAME: Duration = Duration::from_micros(23);
-
-const LOOK: Duration = Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(5);
+/// How often the card's clock is read, and how well that tells when a frame is heard: cards tell it by the pieces in
+/// which they take sound from memory (a guess; no card was there to be measured).
+const READ_EVERY: Duration = Duration::from_millis(20);
+const READING: Duration = Duration::from_micros(100);
 const METER_EVERY: Duration = Duration::from_millis(300);
-
-/// What the sinks that GStreamer has for cards are tried in.
-const SINKS: [&str; 2] = ["pulsesink", "alsasink"];
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How long a card may take to begin.
+const BEGIN: Duration = Duration::from_secs(5);
 
 /// What a session's thread is given.
 pub(crate) struct CardSession {
-    /// An ALSA device; the default sink when absent.
+    /// An ALSA device; the default one when absent.
     pub device: Option<String>,
+    pub depth: Depth,
     pub orders: Receiver<Order>,
     pub clock: Arc<dyn Clock>,
     pub events: EventSink,
@@ -58,71 +52,142 @@ pub(crate) struct CardSession {
 /// Plays until the endpoint is dropped or the card fails.
 pub(crate) fn run(session: CardSession) {
     let events = Arc::clone(&session.events);
-    match Tail::open(session.device.as_deref(), session.clock.as_ref()) {
-        Ok(tail) => {
-            events(EndpointEvent::Ready);
-            let over = play(&session, &tail);
-            tail.close();
-            if let Err(reason) = over {
-                info!(reason, "the sound card was lost");
-                events(EndpointEvent::Lost(LostReason::Local(reason)));
-            }
+    let tail = match Tail::open(session.device.as_deref(), session.depth) {
+        Ok(tail) => tail,
+        Err(reason) => {
+            events(EndpointEvent::Lost(LostReason::Local(reason)));
+            return;
         }
-        Err(reason) => events(EndpointEvent::Lost(LostReason::Local(reason))),
+    };
+    let over = Player::new(session, &tail).play();
+    tail.close();
+    if let Err(reason) = over {
+        info!(reason, "the sound card was lost");
+        events(EndpointEvent::Lost(LostReason::Local(reason)));
     }
 }
 
-fn play(session: &CardSession, tail: &Tail) -> Result<(), String> {
-    let mut queue: VecDeque<Block> = VecDeque::new();
-    // Sound goes in without a break, silence where there is none: a stream that starts anew needs half a second to
-    // find its time, and would lose what it is given meanwhile.
-    let mut cursor = session.clock.now() + AHEAD;
-    let mut meter = Meter::new();
-    let mut meter_since = session.clock.now();
-    loop {
-        let mut news = session.orders.recv_timeout(LOOK);
+struct Player<'a> {
+    session: CardSession,
+    tail: &'a Tail,
+    playout: Playout,
+    meter: Meter,
+    ready: bool,
+    opened: HubTime,
+    next_read: HubTime,
+    next_meter: HubTime,
+    next_report: HubTime,
+}
+
+impl<'a> Player<'a> {
+    fn new(session: CardSession, tail: &'a Tail) -> Self {
+        let opened = session.clock.now();
+        Self {
+            session,
+            tail,
+            playout: Playout::new(SampleRate::HUB),
+            meter: Meter::new(),
+            ready: false,
+            opened,
+            next_read: opened,
+            next_meter: opened + METER_EVERY,
+            next_report: opened + REPORT_EVERY,
+        }
+    }
+
+    fn play(mut self) -> Result<(), String> {
+        while self.obey() {
+            self.tail.check()?;
+            let now = self.session.clock.now();
+            self.read(now)?;
+            self.feed(now)?;
+            self.tell(now);
+        }
+        Ok(())
+    }
+
+    /// Waits a moment for orders; false when the session is over.
+    fn obey(&mut self) -> bool {
+        let mut news = self.session.orders.recv_timeout(LOOK);
         loop {
             match news {
-                Ok(Order::Play(block)) => queue.push_back(block),
-                Ok(Order::Flush(from)) => queue.retain(|block| block.due < from),
-                Err(RecvTimeoutError::Timeout) => break,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(Order::Play(block)) => {
+                    self.playout.play(&block);
+                }
+                Ok(Order::Flush(from)) => self.playout.flush(from),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
             }
-            news = session.orders.recv_timeout(Duration::ZERO);
+            news = self.session.orders.recv_timeout(Duration::ZERO);
         }
-        tail.check()?;
-        let now = session.clock.now();
-        if cursor < now {
-            // This thread was not let run for long; what was due meanwhile is past.
-            cursor = now + AHEAD;
+    }
+
+    fn read(&mut self, now: HubTime) -> Result<(), String> {
+        if now < self.next_read {
+            return Ok(());
         }
-        while cursor < now + AHEAD {
-            let Some(block) = queue.front() else {
-                cursor = tail.push(&SILENCE, cursor)?;
-                continue;
-            };
-            if block.due + FRAME < cursor {
-                session.missed.fetch_add(1, Ordering::Relaxed);
-            } else if block.due > cursor + FRAME {
-                let gap = Frames::within(block.due.since(cursor), SampleRate::HUB).0 as usize;
-                cursor = tail.push(&SILENCE[..gap.min(BLOCK_FRAMES) * CHANNELS], cursor)?;
-                continue;
-            } else {
-                tail.push(&block.samples, block.due)?;
-                meter.add(&block.samples);
-                cursor = block.end();
+        self.next_read = now + READ_EVERY;
+        let before = self.session.clock.now();
+        let Some(heard) = self.tail.heard() else {
+            let late = !self.ready && now.since(self.opened) > BEGIN;
+            return if late { Err("the sound card does not begin".to_owned()) } else { Ok(()) };
+        };
+        let half = self.session.clock.now().since(before) / 2;
+        self.playout.heard(heard, before + half, half + READING);
+        if !self.ready {
+            self.ready = true;
+            (self.session.events)(EndpointEvent::Ready);
+        }
+        Ok(())
+    }
+
+    /// Makes sound as far as the card takes it and it is time.
+    fn feed(&mut self, now: HubTime) -> Result<(), String> {
+        let mut samples = [0; PIECE * CHANNELS];
+        while self.tail.waiting() < WAITING && self.is_time(now) {
+            let frame = self.playout.written();
+            self.playout.fill(&mut samples);
+            self.meter.add(&samples);
+            self.tail.push(&samples, frame)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the next sound is near enough; before the card has begun, it wants its buffer full.
+    fn is_time(&self, now: HubTime) -> bool {
+        let next = Frames(self.playout.written());
+        match self.tail.heard().filter(|_| self.ready) {
+            Some(heard) => {
+                let ahead = Frames(next.0.saturating_sub(heard)).duration(SampleRate::HUB);
+                ahead <= self.session.depth.ahead
             }
-            queue.pop_front();
+            None => {
+                now.since(self.opened) < BEGIN && next.duration(SampleRate::HUB) <= self.session.depth.ahead
+            }
         }
-        let missed = session.missed.swap(0, Ordering::Relaxed);
+    }
+
+    fn tell(&mut self, now: HubTime) {
+        let events = &self.session.events;
+        let missed = self.session.missed.swap(0, Ordering::Relaxed);
         if missed > 0 {
-            (session.events)(EndpointEvent::Underrun { blocks: missed });
+            events(EndpointEvent::Underrun { blocks: missed });
         }
-        if now.since(meter_since) >= METER_EVERY {
-            meter_since = now;
-            if let Some(reading) = meter.take() {
+        if now >= self.next_report {
+            self.next_report = now + REPORT_EVERY;
+            let report = self.playout.report();
+            if report.late_blocks > 0 {
+                events(EndpointEvent::Underrun { blocks: report.late_blocks });
+            }
+            if report.error_nanos.is_some() {
+                events(EndpointEvent::Sync(sync(&report)));
+            }
+        }
+        if now >= self.next_meter {
+            self.next_meter = now + METER_EVERY;
+            if let Some(reading) = self.meter.take() {
                 let (rms_dbfs, peak_dbfs) = (reading.rms_dbfs, reading.peak_dbfs);
-                (session.events)(EndpointEvent::Meter { rms_dbfs, peak_dbfs });
+                events(EndpointEvent::Meter { rms_dbfs, peak_dbfs });
             }
         }
     }
@@ -135,17 +200,17 @@ struct Tail {
 }
 
 impl Tail {
-    fn open(device: Option<&str>, clock: &dyn Clock) -> Result<Self, String> {
+    fn open(device: Option<&str>, depth: Depth) -> Result<Self, String> {
         gst::init().map_err(|error| format!("gstreamer does not start: {error}"))?;
-        let sink = open_sink(device)?;
-        let tail = Self::build(&sink, clock);
+        let sink = open_sink(device, depth)?;
+        let tail = Self::build(&sink);
         if tail.is_err() {
             let _ = sink.set_state(gst::State::Null);
         }
         tail
     }
 
-    fn build(sink: &gst::Element, clock: &dyn Clock) -> Result<Self, String> {
+    fn build(sink: &gst::Element) -> Result<Self, String> {
         let caps = gst_audio::AudioCapsBuilder::new_interleaved()
             .format(gst_audio::AudioFormat::S16le)
             .rate(SampleRate::HUB.hertz() as i32)
@@ -158,29 +223,41 @@ impl Tail {
         let chain = [source.upcast_ref(), &convert, &resample, sink];
         pipeline.add_many(chain).map_err(|error| error.to_string())?;
         gst::Element::link_many(chain).map_err(|error| error.to_string())?;
-        let system = gst::SystemClock::obtain();
-        let hub_now = clock.now().since(HubTime::EPOCH);
-        let epoch = system.time().saturating_sub(gst::ClockTime::from_nseconds(hub_now.as_nanos() as u64));
-        pipeline.use_clock(Some(&system));
+        // With the sink's clock and a base time of 0, a timestamp is a place in what the card plays.
         pipeline.set_start_time(gst::ClockTime::NONE);
-        pipeline.set_base_time(epoch);
+        pipeline.set_base_time(gst::ClockTime::ZERO);
         let bus = pipeline.bus().ok_or("the pipeline has no bus")?;
         pipeline.set_state(gst::State::Playing).map_err(|_| "the sound card does not start".to_owned())?;
         Ok(Self { pipeline, source, bus })
     }
 
-    /// Plays interleaved samples at `due`; says when they end.
-    fn push(&self, samples: &[i16], due: HubTime) -> Result<HubTime, String> {
+    /// The frame that is heard now, once the card runs.
+    fn heard(&self) -> Option<u64> {
+        let playing = self.pipeline.current_state() == gst::State::Playing;
+        let clock = self.pipeline.clock().filter(|_| playing)?;
+        let heard = Duration::from_nanos(clock.time().nseconds());
+        (!heard.is_zero()).then(|| Frames::within(heard, SampleRate::HUB).0)
+    }
+
+    /// Bytes that the card has not taken.
+    fn waiting(&self) -> u64 {
+        self.source.current_level_bytes()
+    }
+
+    /// Plays interleaved samples at a place.
+    fn push(&self, samples: &[i16], frame: u64) -> Result<(), String> {
         let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        let length = Frames((samples.len() / CHANNELS) as u64).duration(SampleRate::HUB);
+        let time = |frame: u64| {
+            gst::ClockTime::from_nseconds(Frames(frame).duration(SampleRate::HUB).as_nanos() as u64)
+        };
         let mut buffer = gst::Buffer::from_mut_slice(bytes);
         if let Some(buffer) = buffer.get_mut() {
-            let stamp = due.since(HubTime::EPOCH).as_nanos() as u64;
-            buffer.set_pts(gst::ClockTime::from_nseconds(stamp));
-            buffer.set_duration(gst::ClockTime::from_nseconds(length.as_nanos() as u64));
+            let end = frame + (samples.len() / CHANNELS) as u64;
+            buffer.set_pts(time(frame));
+            buffer.set_duration(time(end).saturating_sub(time(frame)));
         }
         match self.source.push_buffer(buffer) {
-            Ok(_) => Ok(due + length),
+            Ok(_) => Ok(()),
             Err(error) => Err(format!("the sound card takes nothing: {error}")),
         }
     }
@@ -202,32 +279,23 @@ impl Tail {
     }
 }
 
-/// Opens the first sink that has a card behind it. `autoaudiosink` would fall back to playing to nothing, silently.
-fn open_sink(device: Option<&str>) -> Result<gst::Element, String> {
-    let mut tried = Vec::new();
-    for name in SINKS {
-        if device.is_some() && name != "alsasink" {
-            continue;
-        }
-        let Ok(sink) = make(name) else {
-            tried.push(format!("{name} is not installed"));
-            continue;
-        };
-        sink.set_property("buffer-time", BUFFER_TIME);
-        sink.set_property("latency-time", LATENCY_TIME);
-        sink.set_property_from_str("slave-method", "skew");
-        sink.set_property("drift-tolerance", DRIFT_TOLERANCE);
-        if let Some(device) = device {
-            sink.set_property("device", device);
-        }
-        // Ready means that the device, or the sound server, is open.
-        if sink.set_state(gst::State::Ready).is_ok() {
-            return Ok(sink);
-        }
-        let _ = sink.set_state(gst::State::Null);
-        tried.push(format!("{name} finds no card"));
+/// Opens the card. `autoaudiosink` would fall back to playing to nothing, silently.
+fn open_sink(device: Option<&str>, depth: Depth) -> Result<gst::Element, String> {
+    let sink = make("alsasink").map_err(|why| format!("no sound card: {why}"))?;
+    sink.set_property("buffer-time", depth.buffer.as_micros() as i64);
+    sink.set_property("latency-time", depth.piece.as_micros() as i64);
+    // The playout corrects; a sink that did so too would work against it.
+    sink.set_property_from_str("slave-method", "none");
+    if let Some(device) = device {
+        sink.set_property("device", device);
     }
-    Err(format!("no sound card: {}", tried.join(", ")))
+    // Ready means that the device is open.
+    if sink.set_state(gst::State::Ready).is_ok() {
+        return Ok(sink);
+    }
+    let _ = sink.set_state(gst::State::Null);
+    let name = device.unwrap_or("the default one");
+    Err(format!("no sound card: ALSA cannot open {name}, and no sound server runs here"))
 }
 
 fn make(name: &str) -> Result<gst::Element, String> {

@@ -31,9 +31,9 @@ impl Metrics {
             Ok(counter)
         };
         Ok(Self {
-            bytes: counter("pulse_bytes_total", "Bytes sent to PulseAudio servers.")?,
-            late: counter("pulse_blocks_late_total", "Blocks that came too late to be heard in full.")?,
-            lost: counter("pulse_sessions_lost_total", "Sessions that ended otherwise than by us.")?,
+            bytes: counter("sent_bytes_total", "Bytes sent to sound servers.")?,
+            late: counter("blocks_late_total", "Blocks that came too late to be heard in full.")?,
+            lost: counter("sessions_lost_total", "Sessions that ended otherwise than by us.")?,
         })
     }
 

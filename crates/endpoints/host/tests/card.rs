@@ -16,6 +16,7 @@ use antiphon_domain::{Frames, HubTime, SampleRate, SpeakerId};
 use antiphon_endpoint::conformance::{Setup, suite};
 use antiphon_endpoint::{Clock, EndpointEvent, Kind, Pace};
 use antiphon_host::LocalKind;
+use antiphon_host::metrics::Metrics;
 
 struct TestClock(Instant);
 
@@ -42,9 +43,29 @@ fn command(program: &str, dir: &Path) -> Command {
     command
 }
 
+/// What the player is to play on.
+const TEXT: &str = "ANTIPHON_TEST_ENDPOINT";
+
+#[test]
+fn the_sound_server_plays_what_it_is_given() {
+    plays("local:");
+}
+
+/// By ALSA, whose plugin "pulse" leads to the same sound server.
 #[test]
 fn the_card_plays_what_it_is_given() {
-    let dir = std::env::temp_dir().join(format!("antiphon-card-{}", std::process::id()));
+    let plugins = ["x86_64-linux-gnu", "aarch64-linux-gnu"]
+        .map(|machine| format!("/usr/lib/{machine}/alsa-lib/libasound_module_pcm_pulse.so"));
+    if plugins.iter().any(|plugin| Path::new(plugin).exists()) {
+        plays("local:pulse");
+    } else {
+        println!("SKIPPED: libasound2-plugins is not installed");
+    }
+}
+
+fn plays(text: &str) {
+    let name = text.replace(':', "-");
+    let dir = std::env::temp_dir().join(format!("antiphon-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let server = command("pulseaudio", &dir)
         .env_remove("PULSE_SERVER")
@@ -70,6 +91,7 @@ fn the_card_plays_what_it_is_given() {
     let me = std::env::current_exe().unwrap();
     let done = command(me.to_str().unwrap(), &dir)
         .args(["--ignored", "--exact", "inner", "--nocapture"])
+        .env(TEXT, text)
         .stderr(Stdio::inherit())
         .stdout(Stdio::inherit())
         .status()
@@ -81,8 +103,11 @@ fn the_card_plays_what_it_is_given() {
 #[test]
 #[ignore = "run by the test above, with a sound server"]
 fn inner() {
-    let kind = Arc::new(LocalKind::new());
-    let descriptor = kind.configured("local:", &SpeakerId::new("card"), "Card").unwrap().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+    let kind = Arc::new(LocalKind::new(runtime.handle().clone(), metrics));
+    let text = std::env::var(TEXT).unwrap();
+    let descriptor = kind.configured(&text, &SpeakerId::new("card"), "Card").unwrap().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(TestClock(Instant::now()));
 
     let mut recorder = Killed(

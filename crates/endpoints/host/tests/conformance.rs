@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use antiphon_domain::{HubTime, SpeakerId};
 use antiphon_endpoint::conformance::{Setup, suite};
 use antiphon_endpoint::{Clock, Descriptor, EndpointEvent, Kind, LostReason, Pace};
+use antiphon_host::metrics::Metrics;
 use antiphon_host::{LocalKind, VirtualKind};
 
 struct TestClock(Instant);
@@ -17,6 +18,14 @@ impl Clock for TestClock {
     fn now(&self) -> HubTime {
         HubTime::EPOCH + self.0.elapsed()
     }
+}
+
+fn local(runtime: &tokio::runtime::Runtime) -> LocalKind {
+    LocalKind::new(runtime.handle().clone(), Metrics::new(&prometheus::Registry::new()).unwrap())
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
 fn clock() -> Arc<dyn Clock> {
@@ -50,7 +59,8 @@ fn a_virtual_speaker_with_a_file_conforms() {
 
 #[test]
 fn a_missing_card_is_said_clearly() {
-    let kind = LocalKind::new();
+    let runtime = runtime();
+    let kind = local(&runtime);
     let descriptor = describe(&kind, "local:antiphon-no-such-device");
     let (told, events) = channel();
     let told = std::sync::Mutex::new(told);
@@ -72,10 +82,11 @@ fn a_missing_card_is_said_clearly() {
 #[test]
 fn texts_are_recognised() {
     let (id, kind) = (SpeakerId::new("kitchen"), VirtualKind::new());
+    let runtime = runtime();
     assert!(kind.configured("local:", &id, "Kitchen").is_none());
     assert!(kind.configured("virtual:x.mp3", &id, "Kitchen").unwrap().is_err());
     let file = kind.configured("virtual:x.wav", &id, "Kitchen").unwrap().unwrap();
     assert_eq!(file.properties.get("file").map(String::as_str), Some("x.wav"));
-    assert!(LocalKind::new().configured("virtual:", &id, "Kitchen").is_none());
-    assert!(LocalKind::new().configured("local:hw:1,0", &id, "Kitchen").unwrap().is_ok());
+    assert!(local(&runtime).configured("virtual:", &id, "Kitchen").is_none());
+    assert!(local(&runtime).configured("local:hw:1,0", &id, "Kitchen").unwrap().is_ok());
 }

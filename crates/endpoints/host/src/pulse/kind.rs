@@ -8,7 +8,6 @@ use antiphon_domain::{Lead, SpeakerId};
 use antiphon_endpoint::{
     BadEndpoint, Caps, Clock, Descriptor, Endpoint, EventSink, Kind, Pace, ServiceRecord,
 };
-use prometheus::Registry;
 use tokio::runtime::Handle;
 
 use super::wire::message::DEFAULT_SINK;
@@ -41,13 +40,9 @@ pub struct PulseKind {
 }
 
 impl PulseKind {
-    /// A kind whose sessions run on `runtime` and count on `registry`.
-    pub fn new(
-        runtime: Handle,
-        options: PulseOptions,
-        registry: &Registry,
-    ) -> Result<Self, prometheus::Error> {
-        Ok(Self { runtime, options, metrics: Metrics::new(registry)? })
+    /// A kind whose sessions run on `runtime` and are counted by `metrics`.
+    pub fn new(runtime: Handle, options: PulseOptions, metrics: Metrics) -> Self {
+        Self { runtime, options, metrics }
     }
 }
 
@@ -135,7 +130,11 @@ mod tests {
     use super::*;
 
     fn kind(runtime: &tokio::runtime::Runtime) -> PulseKind {
-        PulseKind::new(runtime.handle().clone(), PulseOptions::default(), &Registry::new()).unwrap()
+        PulseKind::new(
+            runtime.handle().clone(),
+            PulseOptions::default(),
+            Metrics::new(&prometheus::Registry::new()).unwrap(),
+        )
     }
 
     fn runtime() -> tokio::runtime::Runtime {

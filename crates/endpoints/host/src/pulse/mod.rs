@@ -14,7 +14,7 @@ pub mod wire;
 
 pub use kind::{PulseKind, PulseOptions};
 
-pub(crate) use driver::Session;
+pub(crate) use driver::{Session, sync};
 pub(crate) use endpoint::pair;
 pub(crate) use place::Place;
 pub(crate) use talk::Depth;

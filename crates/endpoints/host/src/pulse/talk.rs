@@ -72,6 +72,19 @@ impl Depth {
         .map(Duration::from_millis);
         Self { buffer, piece, ahead, lead }
     }
+
+    /// For this machine's own sound, which no network delays.
+    pub(crate) fn here(pace: Pace) -> Self {
+        match pace {
+            Pace::Steady => Self {
+                buffer: Duration::from_millis(200),
+                piece: Duration::from_millis(10),
+                ahead: Duration::from_millis(260),
+                lead: Duration::from_millis(300),
+            },
+            Pace::Quick => Self::of(pace),
+        }
+    }
 }
 
 /// What has happened.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use antiphon_domain::{HubTime, Level, SpeakerId, Volume};
 use antiphon_endpoint::{Clock, Control, Descriptor, Endpoint, EndpointEvent, Kind, Pace};
+use antiphon_host::metrics::Metrics;
 use antiphon_host::{PulseKind, PulseOptions};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -257,7 +258,8 @@ impl Hub {
     pub fn new(options: PulseOptions) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let kind = PulseKind::new(runtime.handle().clone(), options, &prometheus::Registry::new()).unwrap();
+        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+        let kind = PulseKind::new(runtime.handle().clone(), options, metrics);
         Self { runtime, kind: Arc::new(kind), clock: clock() }
     }
 
