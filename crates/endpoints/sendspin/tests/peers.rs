@@ -284,3 +284,24 @@ fn one_that_forgot_its_pairing_must_be_paired_anew() {
     let (_endpoint, events) = house.open(&here);
     ready(&events);
 }
+
+#[test]
+fn what_answers_there_may_be_anything() {
+    let house = House::new(Unpaired::Allow);
+    for (says, expected) in [("HTTP/1.1 404 Not Found\r\n\r\n", "protocol"), ("", "cannot be reached")] {
+        let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (descriptor, _) = dialled(Manner::default());
+        let descriptor =
+            antiphon_endpoint::Descriptor { addresses: vec![door.local_addr().unwrap()], ..descriptor };
+        let (_endpoint, events) = house.open(&descriptor);
+        let (mut called, _) = door.accept().unwrap();
+        called.write_all(says.as_bytes()).unwrap();
+        let why = lost(&events).to_string();
+        assert!(why.contains(expected), "{why}");
+    }
+    let (descriptor, _) = dialled(Manner::default());
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_endpoint, events) =
+        house.open(&antiphon_endpoint::Descriptor { addresses: vec![nobody], ..descriptor });
+    assert!(matches!(lost(&events), LostReason::Unreachable { .. }));
+}

@@ -105,10 +105,13 @@ async fn upgrade(
     // Small messages must not wait for big ones' acknowledgement; without it they are only later.
     let _ = stream.set_nodelay(true);
     let path = descriptor.properties.get(PATH).map_or("/sendspin", String::as_str);
-    let url = format!("ws://{address}{path}");
+    // Without the scope that a link-local address has: that means nothing to the other side.
+    let host = SocketAddr::new(address.ip(), address.port());
+    let url = format!("ws://{host}{path}");
     match timeout(PATIENCE, client_async_with_config(url, stream, Some(limits()))).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(error)) => Err(LostReason::Protocol(format!("no WebSocket: {error}"))),
-        Err(_) => Err(LostReason::Protocol("it does not answer as a WebSocket".into())),
+        // One that was stopped or hangs: its system takes the call, nobody speaks.
+        Err(_) => Err(LostReason::Unreachable { address: address.to_string(), cause: "no answer".into() }),
     }
 }
