@@ -200,9 +200,9 @@ impl Default for Snapcast {
 #[serde(rename_all = "lowercase")]
 pub enum SnapcastCodec {
     /// Samples as they are.
-    #[default]
     Pcm,
     /// The same, losslessly packed.
+    #[default]
     Flac,
     /// Opus, for networks that carry no more.
     Opus,

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use antiphon_domain::{Level, Volume};
+use antiphon_domain::{HubTime, Level, Volume};
 use antiphon_endpoint::{Clock, Descriptor, EndpointEvent, EventSink, LostReason};
 use tokio::sync::watch;
 
@@ -31,8 +31,12 @@ struct Session {
     /// Counts the sessions; the newest counts.
     number: u64,
     events: Option<EventSink>,
-    /// When anything of the session is heard last.
+    /// Whether anything of it is heard.
     playing: bool,
+    /// Until then it throws away what the session before had sent.
+    quiet_until: HubTime,
+    /// Whether it was told the codec.
+    introduced: bool,
 }
 
 impl Client {
@@ -69,6 +73,21 @@ impl Client {
         if session.number == number {
             session.events = None;
         }
+    }
+
+    /// Whether it must still be told the codec; once asked, it was.
+    pub fn introduce(&self) -> bool {
+        !std::mem::replace(&mut self.lock().introduced, true)
+    }
+
+    /// Nothing may be sent to it before.
+    pub fn quiet_until(&self) -> HubTime {
+        self.lock().quiet_until
+    }
+
+    /// It is throwing away what it has.
+    pub fn keep_quiet_until(&self, until: HubTime) {
+        self.lock().quiet_until = until;
     }
 
     /// Says whether anything is being heard.

@@ -8,7 +8,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 
 use antiphon_domain::SpeakerId;
-use antiphon_endpoint::{Clock, Descriptor, LostReason};
+use antiphon_endpoint::{Clock, Descriptor, LostReason, Pace};
 use bytes::Bytes;
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::driver::client::Client;
+use crate::driver::lane::usual_buffer;
 use crate::driver::outlet::{Broken, Outlet};
 use crate::driver::stamped::Stamped;
 use crate::driver::timing::Timing;
@@ -47,8 +48,7 @@ pub async fn run(stream: TcpStream, peer: SocketAddr, house: House, clients: Cli
         outlet.send(|| error(clock.now(), REFUSED, "too many clients"));
         return;
     };
-    let lead = house.options.lead_at(antiphon_endpoint::Pace::Steady);
-    let settings = Settings { buffer_ms: lead.0.as_millis() as u32, level };
+    let settings = Settings { buffer_ms: usual_buffer(house.options.lead_at(Pace::Steady)), level };
     let metrics = house.metrics.client(speaker.as_str());
     let client = Arc::new(Client::new(descriptor(speaker, hello), outlet, metrics, settings));
     // The client waits for these before anything else.

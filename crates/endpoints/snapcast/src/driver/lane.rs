@@ -1,8 +1,14 @@
 //! One session's way through the pump: blocks in, stamped chunks out.
 //!
-//! Walked by the pump once a tick; never waits. Snapcast has no word for "forget what I sent": a client begins anew when
-//! it is told the codec again, so that is what a flush tells it. Between chunks it goes by its own count and looks at
-//! the stamps only to correct itself slowly, so sound is sent without holes: where blocks leave one, silence is sent.
+//! Walked by the pump once a tick; never waits.
+//!
+//! Snapcast has no word for "forget what I sent". Telling the codec again makes a client begin anew, but snapclient 0.26
+//! dies of it when it plays through PulseAudio (a race in its player; seen in one of two tries). So a flush lowers the
+//! client's buffer by more than it can hold: all of that is too old at once, and thrown away, which needs no more than
+//! its next look at the clock. A moment later the buffer is what it was, and new sound may come.
+//!
+//! Between chunks a client goes by its own count and looks at the stamps only to correct itself slowly, so sound is sent
+//! without holes: where blocks leave one, silence is sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,6 +31,13 @@ const QUEUE: usize = 512;
 /// How much earlier than the lead a block may be sent. What comes earlier waits here, where a flush costs nothing, and
 /// does not fill the client's connection at once.
 const EARLY: Duration = Duration::from_millis(60);
+
+/// How much more than its lead a client's buffer is lowered by. What it plays next must be half a second too old, or
+/// snapclient does not jump (0.26, `stream.cpp`).
+const DROP: Duration = Duration::from_millis(400);
+
+/// How long a client may take to notice: outputs ask for sound every few tens of milliseconds.
+const NOTICE: Duration = Duration::from_millis(200);
 
 /// How long an unfinished chunk waits for its next block.
 const UNFINISHED: Duration = Duration::from_millis(40);
@@ -55,8 +68,8 @@ pub struct Lane {
     thread: Thread,
     /// When the last frame that was grouped or sent is over.
     end: Option<HubTime>,
-    /// Whether the client was told the codec in this session.
-    introduced: bool,
+    /// Until then nothing is sent: the client is throwing away what it had.
+    hold: Option<HubTime>,
     silence: Arc<[i16]>,
     late: u32,
     next_report: HubTime,
@@ -71,6 +84,7 @@ impl Lane {
         lead: Lead,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let hold = Some(client.quiet_until());
         Self {
             client,
             number,
@@ -81,7 +95,7 @@ impl Lane {
             grouping: None,
             thread: Thread::default(),
             end: None,
-            introduced: false,
+            hold,
             silence: vec![0; BLOCK_FRAMES * CHANNELS].into(),
             late: 0,
             next_report: HubTime::EPOCH,
@@ -94,17 +108,20 @@ impl Lane {
         if !self.client.is_session(self.number) {
             return Tick::Over;
         }
-        if !self.introduced {
-            self.client.set_buffer(self.buffer_ms(), self.clock.as_ref());
-            self.introduce(encoder, now);
-        }
-        if !self.take_in(encoder, now) {
+        if !self.take_in(now) {
             // The farewell: what the client still has is not to be heard.
             if self.end.is_some_and(|end| end > now) {
-                self.begin_anew(encoder, now);
+                self.drop_all(now);
             }
             self.client.end_session(self.number);
             return Tick::Over;
+        }
+        if let Some(until) = self.hold {
+            if until > now {
+                return Tick::Busy;
+            }
+            self.hold = None;
+            self.begin(encoder, now);
         }
         self.report(now);
         let reach = now + self.lead.0 + EARLY;
@@ -122,32 +139,35 @@ impl Lane {
         if playing || !self.queue.is_empty() { Tick::Busy } else { Tick::Idle }
     }
 
-    fn buffer_ms(&self) -> u32 {
-        // The options bound the lead to some seconds.
-        self.lead.0.as_millis() as u32
-    }
-
-    /// Tells the client what it will be sent; it begins anew.
-    fn introduce(&mut self, encoder: &Encoder, now: HubTime) {
-        let (codec, header) = encoder.header();
-        self.client.outlet.send(|| codec_header(now, codec, header));
-        self.introduced = true;
+    /// The client is to be ready for sound; it was told the codec once.
+    fn begin(&mut self, encoder: &Encoder, now: HubTime) {
+        self.client.set_buffer(usual_buffer(self.lead), self.clock.as_ref());
+        if self.client.introduce() {
+            let (codec, header) = encoder.header();
+            self.client.outlet.send(|| codec_header(now, codec, header));
+        }
         self.grouping = Some(encoder.grouping());
         self.thread = Thread::default();
         self.end = None;
     }
 
-    fn begin_anew(&mut self, encoder: &Encoder, now: HubTime) {
+    /// The client is to throw away all it has.
+    fn drop_all(&mut self, now: HubTime) {
         self.client.metrics.flushes.inc();
-        self.introduce(encoder, now);
+        self.client.set_buffer(millis(self.lead.0), self.clock.as_ref());
+        let until = now + NOTICE;
+        self.client.keep_quiet_until(until);
+        self.hold = Some(until);
+        self.grouping = None;
+        self.end = None;
     }
 
     /// Takes over what the endpoint gave; false when the endpoint is gone.
-    fn take_in(&mut self, encoder: &Encoder, now: HubTime) -> bool {
+    fn take_in(&mut self, now: HubTime) -> bool {
         while self.queue.len() < QUEUE {
             match self.items.try_recv() {
                 Ok(Item::Block(block)) => self.queue.push_back(block),
-                Ok(Item::Flush(from)) => self.flush(from, encoder, now),
+                Ok(Item::Flush(from)) => self.flush(from, now),
                 Err(mpsc::error::TryRecvError::Empty) => break,
                 Err(mpsc::error::TryRecvError::Disconnected) => return false,
             }
@@ -156,10 +176,10 @@ impl Lane {
     }
 
     /// Forgets what is due from `from` on. Where the client has any of it, what is left before `from` goes with it.
-    fn flush(&mut self, from: HubTime, encoder: &Encoder, now: HubTime) {
+    fn flush(&mut self, from: HubTime, now: HubTime) {
         self.queue.retain(|block| block.due < from);
         if self.end.is_some_and(|end| end > from && end > now) {
-            self.begin_anew(encoder, now);
+            self.drop_all(now);
         }
     }
 
@@ -219,7 +239,7 @@ impl Lane {
 
     fn transmit(&mut self, run: Run, encoder: &mut Encoder, now: HubTime) {
         let chunk = encoder.chunk(&mut self.thread, &run.pieces);
-        let stamp = Stamp::of(run.due - Duration::from_millis(u64::from(self.buffer_ms())));
+        let stamp = Stamp::of(run.due - Duration::from_millis(u64::from(usual_buffer(self.lead))));
         self.client.outlet.send_parts(&chunk_head(now, stamp, chunk.bytes.len()), &chunk.bytes);
         self.client.metrics.chunks.inc();
         self.client.metrics.bytes.inc_by(chunk.bytes.len() as u64);
@@ -237,6 +257,16 @@ impl Lane {
             self.next_report = now + REPORT_EVERY;
         }
     }
+}
+
+/// A client's buffer while it plays, milliseconds: it can be lowered to the lead, which every output can do with.
+pub fn usual_buffer(lead: Lead) -> u32 {
+    millis(2 * lead.0 + DROP)
+}
+
+fn millis(duration: Duration) -> u32 {
+    // The options bound the lead to some seconds.
+    duration.as_millis() as u32
 }
 
 /// How many frames of the hub's rate lie between two moments, to the nearest; below 0 when `to` is the earlier one.

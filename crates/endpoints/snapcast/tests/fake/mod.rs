@@ -29,6 +29,8 @@ pub struct Heard {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     Header { codec: String, payload: Vec<u8> },
+    /// How long after its stamp a chunk is heard, milliseconds.
+    Buffer(i64),
     Chunk { micros: i64, payload: Vec<u8>, at: Instant },
 }
 
@@ -161,23 +163,41 @@ impl Drop for Fake {
 }
 
 impl Heard {
-    /// The chunks since the last header: stamp in microseconds and payload.
+    /// The chunks that it still has, or has played: when they are heard by the clock it was told, in microseconds, and
+    /// what is in them. Where its buffer is lowered by more than half a second, it throws away what is too old then.
     pub fn chunks(&self) -> Vec<(i64, Vec<u8>)> {
-        let mut chunks = Vec::new();
+        let (mut chunks, mut buffer) = (Vec::new(), 0);
         for part in &self.stream {
             match part {
                 Part::Header { .. } => chunks.clear(),
-                Part::Chunk { micros, payload, .. } => chunks.push((*micros, payload.clone())),
+                Part::Buffer(now) => {
+                    if *now < buffer - 500 {
+                        chunks.clear();
+                    }
+                    assert!(*now <= buffer || chunks.is_empty(), "it would play late what it has");
+                    buffer = *now;
+                }
+                Part::Chunk { micros, payload, .. } => chunks.push((micros + buffer * 1_000, payload.clone())),
             }
         }
         chunks
+    }
+
+    /// How often it was made to throw away what it had.
+    pub fn drops(&self) -> usize {
+        let buffers = self.stream.iter().filter_map(|part| match part {
+            Part::Buffer(buffer) => Some(*buffer),
+            _ => None,
+        });
+        let buffers: Vec<i64> = buffers.collect();
+        buffers.windows(2).filter(|pair| pair[1] < pair[0] - 500).count()
     }
 
     pub fn headers(&self) -> usize {
         self.stream.iter().filter(|part| matches!(part, Part::Header { .. })).count()
     }
 
-    /// The samples since the last header, and the stamp of the first.
+    /// Their samples.
     pub fn samples(&self) -> Vec<i16> {
         let bytes: Vec<u8> = self.chunks().into_iter().flat_map(|(_, payload)| payload).collect();
         bytes.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect()
@@ -222,7 +242,9 @@ fn take(heard: &mut Heard, kind: u16, refers_to: u16, sent: i64, body: &[u8]) {
         }
         3 => {
             assert_eq!(body.len() - 4, u32_at(body, 0));
-            heard.settings.push((refers_to, serde_json::from_slice(&body[4..]).unwrap()));
+            let settings: Value = serde_json::from_slice(&body[4..]).unwrap();
+            heard.stream.push(Part::Buffer(settings["bufferMs"].as_i64().unwrap()));
+            heard.settings.push((refers_to, settings));
         }
         4 => heard.times.push((refers_to, micros_at(body, 0), sent)),
         8 => heard.errors.push(String::from_utf8(body[8..].to_vec()).unwrap()),

@@ -37,6 +37,7 @@ pub fn options() -> SnapcastOptions {
     let mut options = SnapcastOptions::default();
     options.port = 0;
     options.interfaces = Some(vec!["lo".to_owned()]);
+    options.codec = antiphon_audio::encode::Codec::Pcm;
     options
 }
 
