@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p antiphon-audio --bench encode`
 #![allow(clippy::unwrap_used, reason = "a bench ends where something is not as it must be")]
+#![allow(clippy::disallowed_methods, reason = "a bench reads the time")]
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -46,7 +46,7 @@ fn survives(depth: Depth, pieces: &[Piece], most: usize) {
 
 #[test]
 fn extremes_survive() {
-    let odd = |at: usize| at % 3 == 0;
+    let odd = |at: usize| at.is_multiple_of(3);
     let signals: [&dyn Fn(usize) -> i16; 7] = [
         &|_| 0,
         &|_| i16::MIN,

@@ -2,7 +2,11 @@
 //!
 //! `make bench`, or in a private network `cargo bench -p antiphon-snapcast`. `SECONDS=60` measures longer. Real
 //! snapclients play into nothing; the processor time is the server's own, by the kernel's count.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench ends where something is not as it must be")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a bench ends where something is not as it must be"
+)]
 
 use std::fs;
 use std::io::Write;
@@ -83,7 +87,8 @@ fn ours(codec: Codec, count: usize, length: Duration, folder: &Path) -> (f64, f6
         Arc::clone(&clock),
         Arc::new(move |arrival| {
             if let Arrival::Here(descriptor) = arrival {
-                let session = opener.open(&descriptor, Pace::Steady, Arc::clone(&its_clock), Arc::new(|_| {}));
+                let session =
+                    opener.open(&descriptor, Pace::Steady, Arc::clone(&its_clock), Arc::new(|_| {}));
                 list.lock().unwrap().push(session);
             }
         }),
@@ -134,7 +139,8 @@ fn snapserver(codec: &str, count: usize, length: Duration, folder: &Path) -> (f6
     command.arg("-c").arg(&config).arg(format!("--server.datadir={}", folder.display()));
     command.arg("--logging.sink=null").arg(format!("--stream.port={port}"));
     command.arg(format!("--tcp.port={}", port + 1)).arg(format!("--http.port={}", port + 2));
-    let source = format!("pipe://{}?name=default&sampleformat=44100:16:2&codec={codec}&mode=read", feed.display());
+    let source =
+        format!("pipe://{}?name=default&sampleformat=44100:16:2&codec={codec}&mode=read", feed.display());
     command.arg("--stream.source").arg(source);
     let server = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let over = Arc::new(AtomicBool::new(false));
@@ -145,7 +151,8 @@ fn snapserver(codec: &str, count: usize, length: Duration, folder: &Path) -> (f6
             let mut pipe = fs::OpenOptions::new().write(true).open(feed).unwrap();
             let bytes: Vec<u8> = music().iter().flat_map(|sample| sample.to_le_bytes()).collect();
             let mut chunks = bytes.chunks(4_096).cycle();
-            while !over.load(Ordering::Relaxed) && pipe.write_all(chunks.next().unwrap_or_default()).is_ok() {}
+            while !over.load(Ordering::Relaxed) && pipe.write_all(chunks.next().unwrap_or_default()).is_ok() {
+            }
         })
     };
     wait_for(|| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());

@@ -20,6 +20,8 @@ pub struct Client {
     pub metrics: ClientMetrics,
     /// What it is to be set to; the connection tells it of every change.
     settings: watch::Sender<Settings>,
+    /// What it was told last.
+    told: Mutex<Settings>,
     /// Why the connection is to end, once it is.
     ending: watch::Sender<Option<LostReason>>,
     session: Mutex<Session>,
@@ -47,6 +49,7 @@ impl Client {
             outlet,
             metrics,
             settings: watch::Sender::new(settings),
+            told: Mutex::new(settings),
             ending: watch::Sender::new(None),
             session: Mutex::default(),
         }
@@ -155,7 +158,6 @@ impl Client {
 
     /// Sets its buffer, and tells it at once, before anything that is sent after.
     pub fn set_buffer(&self, buffer_ms: u32, clock: &dyn Clock) {
-        // Those who wait for a change tell it again, which does no harm.
         let changed = self.settings.send_if_modified(|settings| {
             let changed = settings.buffer_ms != buffer_ms;
             settings.buffer_ms = buffer_ms;
@@ -166,9 +168,14 @@ impl Client {
         }
     }
 
-    /// Tells it what it is to be set to.
+    /// Tells it what it is to be set to, if that is news.
     pub fn tell_settings(&self, clock: &dyn Clock) {
-        self.outlet.send(|| server_settings(0, clock.now(), *self.settings.borrow()));
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let settings = *self.settings.borrow();
+        if *told != settings {
+            *told = settings;
+            self.outlet.send(&server_settings(0, clock.now(), settings));
+        }
     }
 
     /// It says how loud it is. What we told it last is no news.
@@ -179,10 +186,13 @@ impl Client {
             return;
         }
         // It is so already: nobody has to be told.
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.level = now;
         self.settings.send_if_modified(|settings| {
             settings.level = now;
             false
         });
+        drop(told);
         if before.volume != now.volume {
             self.tell(EndpointEvent::VolumeTurned(now.volume));
         }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use antiphon_domain::SpeakerId;
 use antiphon_endpoint::{Clock, Descriptor, LostReason, Pace};
-use bytes::Bytes;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -45,14 +44,14 @@ pub async fn run(stream: TcpStream, peer: SocketAddr, house: House, clients: Cli
     let Some(level) = clients.level_of(&speaker) else {
         house.metrics.refused.inc();
         warn!(%peer, "too many different snapcast clients; one more was refused");
-        outlet.send(|| error(clock.now(), REFUSED, "too many clients"));
+        outlet.send(&error(clock.now(), REFUSED, "too many clients"));
         return;
     };
     let settings = Settings { buffer_ms: usual_buffer(house.options.lead_at(Pace::Steady)), level };
     let metrics = house.metrics.client(speaker.as_str());
     let client = Arc::new(Client::new(descriptor(speaker, hello), outlet, metrics, settings));
     // The client waits for these before anything else.
-    client.outlet.send(|| server_settings(id, clock.now(), settings));
+    client.outlet.send(&server_settings(id, clock.now(), settings));
     clients.arrived(&client);
     info!(speaker = %client.descriptor.id, %peer, version = client.descriptor.properties["version"], "snapcast client called");
 
@@ -118,7 +117,7 @@ async fn listen(stream: &mut Stamped, client: &Client, house: &House, clock: &dy
                 let mut answered = arrived;
                 client.outlet.send_first(|| {
                     answered = clock.now();
-                    Bytes::copy_from_slice(&time_answer(received.id, received.sent, arrived, answered))
+                    time_answer(received.id, received.sent, arrived, answered)
                 });
                 client.metrics.times.inc();
                 timing.asked(received.sent, arrived, answered);

@@ -125,8 +125,10 @@ impl Lane {
         }
         self.report(now);
         let reach = now + self.lead.0 + EARLY;
-        while let Some(block) = self.queue.pop_front_if(|block| block.due <= reach) {
-            self.send(&block, encoder, now);
+        while self.queue.front().is_some_and(|block| block.due <= reach) {
+            if let Some(block) = self.queue.pop_front() {
+                self.send(&block, encoder, now);
+            }
         }
         let waits = self.grouping.as_ref().and_then(Grouping::waits_since);
         if waits.is_some_and(|due| due + UNFINISHED <= now + self.lead.0)
@@ -144,7 +146,7 @@ impl Lane {
         self.client.set_buffer(usual_buffer(self.lead), self.clock.as_ref());
         if self.client.introduce() {
             let (codec, header) = encoder.header();
-            self.client.outlet.send(|| codec_header(now, codec, header));
+            self.client.outlet.send(&codec_header(now, codec, header));
         }
         self.grouping = Some(encoder.grouping());
         self.thread = Thread::default();

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::wire::TIME_ANSWER;
+
 /// Bytes kept beside what the kernel keeps, at most: 1.5 s of uncompressed sound.
 const MOST: usize = 256 * 1024;
 
@@ -47,11 +49,9 @@ impl Outlet {
         Self { stream, state: Mutex::default(), more: Notify::new() }
     }
 
-    /// Sends a message; it is made when its turn is sure, so that two of a kind cannot overtake each other.
-    pub fn send(&self, make: impl FnOnce() -> Bytes) {
-        let mut state = self.lock();
-        let message = make();
-        self.put(&mut state, &message, &Bytes::new(), false);
+    /// Sends a message.
+    pub fn send(&self, message: &[u8]) {
+        self.put(&mut self.lock(), message, &Bytes::new(), false);
     }
 
     /// Sends a message of two parts.
@@ -59,8 +59,8 @@ impl Outlet {
         self.put(&mut self.lock(), head, body, false);
     }
 
-    /// Sends a message in front of all that wait, as its worth is in its moment.
-    pub fn send_first(&self, make: impl FnOnce() -> Bytes) {
+    /// Sends a message in front of all that wait, as its worth is in its moment: it is made when it can go.
+    pub fn send_first(&self, make: impl FnOnce() -> [u8; TIME_ANSWER]) {
         let mut state = self.lock();
         let message = make();
         self.put(&mut state, &message, &Bytes::new(), true);

@@ -28,10 +28,17 @@ pub struct Heard {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    Header { codec: String, payload: Vec<u8> },
+    Header {
+        codec: String,
+        payload: Vec<u8>,
+    },
     /// How long after its stamp a chunk is heard, milliseconds.
     Buffer(i64),
-    Chunk { micros: i64, payload: Vec<u8>, at: Instant },
+    Chunk {
+        micros: i64,
+        payload: Vec<u8>,
+        at: Instant,
+    },
 }
 
 pub struct Fake {
@@ -177,7 +184,9 @@ impl Heard {
                     assert!(*now <= buffer || chunks.is_empty(), "it would play late what it has");
                     buffer = *now;
                 }
-                Part::Chunk { micros, payload, .. } => chunks.push((micros + buffer * 1_000, payload.clone())),
+                Part::Chunk { micros, payload, .. } => {
+                    chunks.push((micros + buffer * 1_000, payload.clone()))
+                }
             }
         }
         chunks
