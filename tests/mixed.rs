@@ -92,9 +92,7 @@ impl Mixed {
         let mut hosts = HOSTS.to_vec();
         hosts.extend(places.iter().map(|place| place.host.as_str()));
         let lab = Lab::new(&hosts)?;
-        let of_make = |make| places.iter().filter(move |place| place.make == make);
-        let rtp: Vec<usize> = of_make(Make::Rtp).map(|place| place.output).collect();
-        let offer = Offer { host: "rack", rtp: &rtp, sap: SAP, announced: false };
+        let offer = Offer { host: "rack", rtp: &[], sap: SAP, announced: false };
         let rack = Rack::on_network(&lab, places.len() + 1, offer)?;
         let control = play_control(&lab, &rack, places.len() + 1)?;
         write_track(&lab)?;

@@ -8,7 +8,7 @@ use crate::support::lab::Lab;
 use crate::support::lab::error::{LabError, LabResult};
 use crate::support::lab::rack::{Offer, RATE, Rack, SAP};
 use crate::support::stimulus::{chirps, interleaved, sine, write_wav};
-use crate::support::teams::{self, HOSTS, Make, Place, Playing, SNAPSERVER_RATE, Sound, Team};
+use crate::support::teams::{self, HOSTS, Place, Playing, SNAPSERVER_RATE, Sound, Team};
 
 /// What is played before the figures count, seconds: receivers find their pace.
 pub const SETTLE: u32 = 20;
@@ -32,8 +32,7 @@ pub fn run(name: &str, teams: &[Team], length: Duration) -> LabResult<Phase> {
     let mut hosts = HOSTS.to_vec();
     hosts.extend(all.iter().map(|place| place.host.as_str()));
     let lab = Lab::new(&hosts)?;
-    let rtp: Vec<usize> = all.iter().filter(|p| p.make == Make::Rtp).map(|p| p.output).collect();
-    let offer = Offer { host: "rack", rtp: &rtp, sap: SAP, announced: false };
+    let offer = Offer { host: "rack", rtp: &[], sap: SAP, announced: false };
     let rack = Rack::on_network(&lab, all.len(), offer)?;
 
     // As long as it takes to begin, to settle, to measure.

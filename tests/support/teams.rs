@@ -1,7 +1,7 @@
 //! Teams of receivers and whoever sends to them: how each is brought up on the lab's hosts and made to play. `make
 //! sync-report` compares teams, and the tests of mixed groups have one.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use serde_json::Value;
 use super::house::House;
 use super::lab::Lab;
 use super::lab::error::{LabError, LabResult};
-use super::lab::rack::{PULSE_PORT, RTP_LATENCY, Rack};
+use super::lab::rack::{PULSE_PORT, Rack};
 use super::lab::raop_sender::RaopSender;
 use super::lab::receiver::{PORT, Receiver};
+use super::lab::rtp::{self, RtpReceiver};
 use super::lab::sendspin::{self, SendspinPlayer, SendspinServe};
 use super::lab::snapcast::{self, Sink, SnapClient, SnapServer};
 use super::rooms::approve_all;
@@ -60,7 +61,7 @@ pub enum Make {
     Snapcast,
     /// A PulseAudio sink reached over TCP.
     Pulse,
-    /// PulseAudio's module-rtp-recv.
+    /// GStreamer's RTP receiver.
     Rtp,
     /// The reference client of Sendspin. Its output adds a constant delay that is another after each start.
     Sendspin,
@@ -118,14 +119,18 @@ pub fn configuration(lab: &Lab, teams: &[Team], places: &[Vec<Place>]) -> String
         let endpoint = match place.make {
             Make::Airplay | Make::Snapcast | Make::Sendspin => continue,
             Make::Pulse => format!("pulse://{rack}:{PULSE_PORT}/out{}", place.output),
-            Make::Rtp => {
-                format!("rtp://239.69.0.{}:5004?delay={}", place.output, RTP_LATENCY.as_millis())
-            }
+            Make::Rtp => format!("rtp://{}?delay={}", session(place), rtp::HELD.as_millis()),
         };
         let name = &place.host;
         text += &format!("[[speakers]]\nid = \"{name}\"\nname = \"{name}\"\nendpoint = \"{endpoint}\"\n");
     }
     text
+}
+
+/// The multicast group of a place's own session.
+fn session(place: &Place) -> SocketAddrV4 {
+    let last = u8::try_from(place.output).unwrap_or(u8::MAX);
+    SocketAddrV4::new(Ipv4Addr::new(239, 69, 0, last), 5004)
 }
 
 /// A team that is up. Dropping it ends its programs.
@@ -138,6 +143,8 @@ pub struct Playing {
     pub clients: Vec<SnapClient>,
     /// Those of Sendspin, in the order of their places.
     pub players: Vec<SendspinPlayer>,
+    /// Those of RTP, in the order of their places.
+    pub sessions: Vec<RtpReceiver>,
     /// The URLs by which another server reaches these.
     urls: Vec<String>,
     serve: Option<SendspinServe>,
@@ -168,6 +175,7 @@ impl Playing {
             receivers: Vec::new(),
             clients: Vec::new(),
             players: Vec::new(),
+            sessions: Vec::new(),
             urls: Vec::new(),
             serve: None,
             server: None,
@@ -195,8 +203,11 @@ impl Playing {
                     playing.urls.push(sendspin::url(lab.address(host)));
                     playing.players.push(lab.sendspin(host, host, rack, place.output, None)?);
                 }
+                Make::Rtp => {
+                    playing.sessions.push(lab.rtp_receiver(host, session(place), rack, place.output)?);
+                }
                 // The rack itself.
-                Make::Pulse | Make::Rtp => {}
+                Make::Pulse => {}
             }
         }
         match team.sender {

@@ -22,6 +22,7 @@ pub mod rack;
 pub mod raop_sender;
 pub mod receiver;
 pub mod recording;
+pub mod rtp;
 pub mod sendspin;
 pub mod snapcast;
 pub mod weather;

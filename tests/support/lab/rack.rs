@@ -42,7 +42,7 @@ pub const PULSE_PORT: u16 = 4713;
 pub const SAP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 56);
 
 /// How long outputs that play RTP hold it back; PulseAudio resamples to keep that.
-pub const RTP_LATENCY: Duration = Duration::from_millis(200);
+const RTP_LATENCY: Duration = Duration::from_millis(200);
 
 /// What a rack offers to the network.
 #[derive(Debug, Clone, Copy)]
