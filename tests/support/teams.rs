@@ -184,14 +184,9 @@ impl Playing {
         if team.sender == Sender::Snapserver {
             playing.server = Some(lab.snapserver("snapd", SNAPSERVER_RATE, "flac")?);
         }
-        // Beside others it is judged as a strict one: what it lets pass of its own accord is not the sender's.
-        let mixed = places.iter().any(|place| place.make != Make::Airplay);
         for place in places {
             let host = &place.host;
             match place.make {
-                Make::Airplay if mixed => {
-                    playing.receivers.push(lab.strict_receiver(host, host, rack, place.output)?);
-                }
                 Make::Airplay => playing.receivers.push(lab.receiver(host, host, rack, place.output)?),
                 Make::Snapcast => {
                     let server = if team.sender == Sender::Snapserver { "snapd" } else { "hub" };

@@ -15,11 +15,6 @@ use std::time::Duration;
 /// The RTSP port of every receiver; each has a host of its own.
 pub const PORT: u16 = 5000;
 
-/// How far a receiver may be off before it corrects itself, seconds: its own default.
-const TOLERANCE: f64 = 0.002;
-/// The same of a strict one.
-const STRICT: f64 = 0.000_2;
-
 /// A receiver. It can be killed and started again; dropping it ends it with a goodbye.
 #[derive(Debug)]
 pub struct Receiver {
@@ -33,15 +28,10 @@ impl Lab {
     /// Starts a receiver called `name` on `host`, playing into output number `output` of the rack, and waits until
     /// it takes connections. It is announced as `<id>@NAME` of type `_raop._tcp` within about a second.
     pub fn receiver(&self, host: &str, name: &str, rack: &Rack, output: usize) -> LabResult<Receiver> {
-        self.receiver_made(host, name, rack, output, TOLERANCE, ("", ""))
+        self.receiver_with(host, name, rack, output, "")
     }
 
-    /// The same, but it keeps time to 0.2 ms instead of the 2 ms that shairport-sync lets pass unless told otherwise.
-    pub fn strict_receiver(&self, host: &str, name: &str, rack: &Rack, output: usize) -> LabResult<Receiver> {
-        self.receiver_made(host, name, rack, output, STRICT, ("", ""))
-    }
-
-    /// The same as [`Lab::receiver`] with more lines of shairport-sync's configuration, such as `general = { ... };` is not: that
+    /// The same with more lines of shairport-sync's configuration, such as `general = { ... };` is not: that
     /// group is written here; `sessioncontrol` and `metadata` are free.
     pub fn receiver_with(
         &self,
@@ -51,7 +41,7 @@ impl Lab {
         output: usize,
         more: &str,
     ) -> LabResult<Receiver> {
-        self.receiver_made(host, name, rack, output, TOLERANCE, ("", more))
+        self.receiver_set(host, name, rack, output, ("", more))
     }
 
     /// The same with more settings for the group `general` too (the first), such as `password = "x";`.
@@ -61,18 +51,6 @@ impl Lab {
         name: &str,
         rack: &Rack,
         output: usize,
-        more: (&str, &str),
-    ) -> LabResult<Receiver> {
-        self.receiver_made(host, name, rack, output, TOLERANCE, more)
-    }
-
-    fn receiver_made(
-        &self,
-        host: &str,
-        name: &str,
-        rack: &Rack,
-        output: usize,
-        tolerance: f64,
         (general, more): (&str, &str),
     ) -> LabResult<Receiver> {
         let mut missing = missing_programs(&["shairport-sync", "avahi-browse"]);
@@ -88,7 +66,7 @@ impl Lab {
         let card = card_text(&rack.server(), &rack.output(output));
         std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::write(folder.join(".asoundrc"), card))
-            .and_then(|()| std::fs::write(&settings, settings_text(name, tolerance, general) + more))
+            .and_then(|()| std::fs::write(&settings, settings_text(name, general) + more))
             .map_err(|e| LabError::failed("write the receiver's settings", e))?;
         let process = start(self, host, &folder, &settings)?;
         Ok(Receiver { process, host: host.to_owned(), folder, settings })
@@ -137,10 +115,10 @@ fn card_text(server: &str, output: &str) -> String {
     )
 }
 
-fn settings_text(name: &str, tolerance: f64, general: &str) -> String {
+fn settings_text(name: &str, general: &str) -> String {
     format!(
         r#"general = {{ {general} name = "{name}"; port = {PORT}; output_backend = "alsa"; mdns_backend = "avahi";
-  ignore_volume_control = "no"; interpolation = "basic"; drift_tolerance_in_seconds = {tolerance}; }};
+  ignore_volume_control = "no"; interpolation = "basic"; drift_tolerance_in_seconds = 0.002; }};
 alsa = {{ output_device = "card"; output_rate = 44100; output_format = "S16"; disable_synchronization = "no";
   use_mmap_if_available = "no"; }};
 diagnostics = {{ statistics = "yes"; log_verbosity = 1; log_output_to = "stderr"; }};

@@ -157,11 +157,7 @@ fn lab_two_receivers_play_a_minute_in_time() {
 
 #[test]
 fn lab_four_receivers_play_in_time() {
-    // For figures: ANTIPHON_SECONDS=180, after long settling.
-    match std::env::var("ANTIPHON_SECONDS").ok().and_then(|text| text.parse().ok()) {
-        Some(seconds) => judge_in_time(4, 25.0, seconds),
-        None => judge_in_time(4, SETTLED, 20.0),
-    }
+    judge_in_time(4, SETTLED, 20.0);
 }
 
 #[test]

@@ -55,7 +55,7 @@ const BEFORE_HOLE: u64 = 26;
 const WITHIN: Duration = Duration::from_micros(100);
 
 /// How long a stretch plays before that begins: at first the receiver is not sure of its own output, by a millisecond.
-const SETTLED: Duration = Duration::from_secs(20);
+const SETTLED: Duration = Duration::from_secs(15);
 
 /// A FLUSH that the receiver shall be sent.
 #[derive(Clone, Copy, Debug, Default)]
