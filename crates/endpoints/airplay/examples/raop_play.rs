@@ -4,7 +4,7 @@
 //!
 //! Keys: `seconds=10`, `lead=1.0` (s), `volume=100`, `tone=997` (Hz, 0 none), `chirp=1` (one 40 ms chirp a second),
 //! `apart=1` (each receiver gets samples of its own, so nothing is encoded once for all), `steps=1` (volume 100 and
-//! 60 in turn each 2 s, the moment printed in Unix time), `pause=1` (flush after 5 s, go on 2 s later).
+//! 60 in turn each 2 s, the moment printed in Unix time), `pause=1` (flush after 5 s, go on 2 s later), `encrypt=1`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ struct Wish {
     apart: bool,
     steps: bool,
     pause: bool,
+    encrypt: bool,
 }
 
 fn wish() -> Result<Wish, Box<dyn std::error::Error>> {
@@ -48,6 +49,7 @@ fn wish() -> Result<Wish, Box<dyn std::error::Error>> {
         apart: false,
         steps: false,
         pause: false,
+        encrypt: false,
     };
     for argument in std::env::args().skip(1) {
         match argument.split_once('=') {
@@ -60,6 +62,7 @@ fn wish() -> Result<Wish, Box<dyn std::error::Error>> {
             Some(("apart", v)) => wish.apart = v == "1",
             Some(("steps", v)) => wish.steps = v == "1",
             Some(("pause", v)) => wish.pause = v == "1",
+            Some(("encrypt", v)) => wish.encrypt = v == "1",
             Some((key, _)) => return Err(format!("unknown key {key}").into()),
         }
     }
@@ -70,7 +73,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wish = wish()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let registry = Registry::new();
-    let options = AirplayOptions::default().with_lead(Lead(Duration::from_secs_f64(wish.lead)));
+    let mut options = AirplayOptions::default().with_lead(Lead(Duration::from_secs_f64(wish.lead)));
+    options.encrypt_always = wish.encrypt;
     let kind = AirplayKind::new(runtime.handle().clone(), options, &registry)?;
     let clock: Arc<dyn Clock> = Arc::new(MonotonicClock(Instant::now()));
 

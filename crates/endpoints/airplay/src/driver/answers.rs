@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use antiphon_audio::clock::{ClockFilter, Exchange};
 use antiphon_domain::HubTime;
 use antiphon_endpoint::{Clock, ClockReading, EndpointEvent, EventSink};
 use tokio::net::UdpSocket;
@@ -59,26 +60,38 @@ struct Asked {
     answer_at: Instant,
 }
 
-/// The receiver's clock, as far as its time requests tell: each says when it left and we know when it came, so its clock
-/// minus ours is known but for the way there, which is longer than 0 and shorter than any round trip.
-#[derive(Clone, Debug, Default)]
-pub struct Readings(Arc<Mutex<Option<i64>>>);
+/// The receiver's clock, as far as its time requests tell: each says when it left by that clock, and we know when it came;
+/// so its clock minus ours is known but for the way there.
+#[derive(Clone)]
+pub struct Readings(Arc<Mutex<Reading>>);
+
+struct Reading {
+    clock: ClockFilter,
+    /// What the way there is believed to take at most.
+    longest: Duration,
+}
 
 impl Readings {
-    /// A request that left at `theirs` came at `ours`.
-    fn tell(&self, theirs: i64, ours: i64) {
-        // Of several since the last report the one with the shortest way says the most: that with the largest difference.
-        let ahead = theirs.saturating_sub(ours);
-        let mut best = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *best = Some(best.map_or(ahead, |before| before.max(ahead)));
+    /// Nothing is known yet of a receiver whose way is believed to take `longest` at most.
+    pub fn new(longest: Duration) -> Self {
+        Self(Arc::new(Mutex::new(Reading { clock: ClockFilter::new(), longest })))
     }
 
-    /// What was learnt since this was last asked, with what is known of the way there; `None` when nothing was.
-    pub fn take(&self, round_trip: Option<Duration>) -> Option<ClockReading> {
-        let ahead = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        let half = round_trip? / 2;
-        let offset_nanos = ahead.saturating_add(i64::try_from(half.as_nanos()).ok()?);
-        Some(ClockReading { offset_nanos, uncertainty: half, drift_ppm: None })
+    /// A request that left at `theirs` came at `ours`.
+    fn tell(&self, theirs: i64, ours: HubTime) {
+        let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let exchange = Exchange::one_way(theirs, ours, reading.longest);
+        reading.clock.observe(exchange);
+    }
+
+    /// What is known of its clock now; `None` where its requests do not tell.
+    pub fn at(&self, now: HubTime) -> Option<ClockReading> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clock.reading(now)?;
+        Some(ClockReading {
+            offset_nanos: known.offset_nanos,
+            uncertainty: known.uncertainty,
+            drift_ppm: known.drift_ppm,
+        })
     }
 }
 
@@ -108,7 +121,7 @@ impl Answers {
                         };
                         let received = woken - age;
                         if let Some(theirs) = asked_at(&packet) {
-                            self.readings.tell(theirs, received.nanos());
+                            self.readings.tell(theirs, received);
                         }
                         let answer_at = Instant::now() + self.slow;
                         let asked = Asked { request: packet, from, received, answer_at };

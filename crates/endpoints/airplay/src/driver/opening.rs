@@ -31,6 +31,9 @@ use crate::wire::{sdp, transport};
 /// is played to all the same.
 const FIRST_TIMING: Duration = Duration::from_millis(400);
 
+/// What a datagram's way is believed to take at most: as long as a request and its answer, but not less than this.
+const LEAST_WAY: Duration = Duration::from_millis(1);
+
 /// How often, and how soon, a receiver that lets our former session go is asked again.
 const LETTING_GO: (u32, Duration) = (10, Duration::from_millis(200));
 
@@ -58,7 +61,8 @@ pub async fn begin(session: &mut Session, items: mpsc::Receiver<Item>) -> Result
 
     let (sequence, timestamp): (u16, u32) = (rand::random(), rand::random());
     let ring = Arc::new(Mutex::new(Ring::new()));
-    let readings = Readings::default();
+    let longest = rtsp.round_trip().unwrap_or_default().max(LEAST_WAY);
+    let readings = Readings::new(longest);
     let (timed, mut first_timing) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let carrier = if target.stream {

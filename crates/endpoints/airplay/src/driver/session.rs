@@ -159,7 +159,7 @@ impl Session {
                 Ok(()) = self.nows.changed() => self.show(&mut display, running, false).await?,
                 Ok(()) = running.timelines.changed() => self.show(&mut display, running, false).await?,
                 _ = reports.tick() => {
-                    if let Some(clock) = running.readings.take(running.rtsp.round_trip()) {
+                    if let Some(clock) = running.readings.at(self.clock.now()) {
                         let report = SyncReport { clock: Some(clock), ..SyncReport::default() };
                         (self.events)(EndpointEvent::Sync(report));
                     }
