@@ -5,6 +5,7 @@
 //! clock that the session runs with says so, [`place`] tells how long after that receivers let them be heard.
 
 mod driver;
+mod follow;
 mod kind;
 mod media;
 mod metrics;

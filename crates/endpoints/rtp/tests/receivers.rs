@@ -8,10 +8,10 @@ mod support;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use antiphon_domain::HubTime;
-use antiphon_endpoint::{Clock, Pace};
+use antiphon_endpoint::{Clock, EndpointEvent, Pace};
 use antiphon_rtp::{RtpKind, RtpOptions};
 use hub::HubClock;
 use prometheus::Registry;
@@ -78,8 +78,8 @@ fn joined(lab: &Lab, host: &str, group: Ipv4Addr) -> bool {
     text.contains(&format!("{:08X}", u32::from(group).swap_bytes()))
 }
 
-/// Each packet's arrival on `r1` against its timestamp, microseconds above the quickest; until `over`.
-fn arrivals(over: &AtomicBool) -> Vec<f64> {
+/// Shows `see` each packet to the group as it comes to this host, with its moment, seconds; until `over`.
+fn watch(over: &AtomicBool, mut see: impl FnMut(&[u8], f64)) {
     // GStreamer listens at the same address.
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
     socket.set_reuse_address(true).unwrap();
@@ -92,16 +92,24 @@ fn arrivals(over: &AtomicBool) -> Vec<f64> {
     let priority = ThreadPriority::Crossplatform(10u8.try_into().unwrap());
     let _ = set_thread_priority_and_policy(thread_native_id(), priority, round_robin);
     let begin = Instant::now();
-    let mut late = Vec::new();
-    let (mut first, mut packet) = (None, [0; 1_500]);
+    let mut packet = [0; 1_500];
     while !over.load(Ordering::Relaxed) {
         let Ok(length) = socket.recv(&mut packet) else { continue };
         let now = begin.elapsed().as_secs_f64();
         assert!(length > 12 && packet[0] == 0x80);
+        see(&packet[..length], now);
+    }
+}
+
+/// Each packet's arrival on `r1` against its timestamp at 44.1 kHz, microseconds above the quickest.
+fn arrivals(over: &AtomicBool) -> Vec<f64> {
+    let mut late = Vec::new();
+    let mut first = None;
+    watch(over, |packet, now| {
         let timestamp = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
         let since = timestamp.wrapping_sub(*first.get_or_insert(timestamp));
         late.push((now - f64::from(since) / 44_100.0) * 1e6);
-    }
+    });
     let quickest = late.iter().copied().fold(f64::INFINITY, f64::min);
     late.iter().map(|late| late - quickest).collect()
 }
@@ -148,6 +156,78 @@ fn bit_exact(format: &str, payload: u8, width: usize, length: Duration) {
         quantile(late.iter().copied(), 1.0),
         late.len()
     );
+}
+
+/// A PTP master on `r1`, with the machine's wall clock.
+fn master(lab: &Lab) -> LabResult<Process> {
+    let missing = missing_programs(&["ptp4l"]);
+    if !missing.is_empty() {
+        return Err(support::lab::error::LabError::Missing(missing));
+    }
+    let mut command = lab.command("r1", "ptp4l");
+    command.args(["-S", "-4", "-m", "-i", "eth0", "--free_running=1"]);
+    lab.spawn("ptp4l", command)
+}
+
+#[test]
+fn lab_packets_leave_by_the_clock_of_a_ptp_master() {
+    let Some(lab) = or_skip(Lab::new(&["hub", "r1"])) else { return };
+    let Some(mut master) = or_skip(master(&lab)) else { return };
+    master
+        .ready(Duration::from_secs(30), || {
+            master_log(&lab).contains("assuming the grand master role").then_some(())
+        })
+        .expect("a master");
+    let over = AtomicBool::new(false);
+    let mut apart: Vec<(f64, u16)> = Vec::new();
+    let mut reports = Vec::new();
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| lab.within("r1", || against_wall_clock(&over)).expect("within"));
+        lab.within("hub", || {
+            let (kind, clock) = (kind(), Arc::new(HubClock::new()));
+            let text = format!("rtp://{GROUP}:5004?format=L24&rate=48000&delay=20&clock=ptp");
+            let place = hub::descriptor(&kind, &text);
+            let (mut endpoint, events) = hub::open(&kind, &place, Pace::Steady, clock.clone());
+            hub::play(endpoint.as_mut(), &clock, Duration::from_secs(15), tone);
+            std::thread::sleep(Duration::from_millis(500));
+            drop(endpoint);
+            kind.farewell(Duration::from_secs(5));
+            reports.extend(events.try_iter());
+        })
+        .expect("within");
+        over.store(true, Ordering::Relaxed);
+        apart = watcher.join().expect("the watcher");
+    });
+    let mut lost = 0;
+    for pair in apart.windows(2) {
+        lost += u32::from(pair[1].1.wrapping_sub(pair[0].1) != 1);
+    }
+    let errors: Vec<f64> = apart.iter().map(|(micros, _)| *micros).collect();
+    let (p50, p99) = (quantile(errors.iter().copied(), 0.5), quantile(errors.iter().copied(), 0.99));
+    println!("rtp_ptp_departure p50 {p50:.0} us, p99 {p99:.0} us of {} packets, {lost} breaks", errors.len());
+    println!("rtp_ptp_last_report {:?}", reports.last());
+    assert!(errors.len() > 14_000 && lost == 0, "{} packets, {lost} breaks", errors.len());
+    assert!(p50 < 500.0, "half of the packets are {p50} us from their moment");
+    assert!(
+        reports.iter().any(|event| matches!(event, EndpointEvent::Sync(report) if report.clock.is_some()))
+    );
+}
+
+fn master_log(lab: &Lab) -> String {
+    std::fs::read_to_string(lab.folder().join("ptp4l.log")).unwrap_or_default()
+}
+
+/// How far each packet of 48 kHz comes from the moment its timestamp names on the wall clock, microseconds, and its number.
+fn against_wall_clock(over: &AtomicBool) -> Vec<(f64, u16)> {
+    let mut apart = Vec::new();
+    watch(over, |packet, _| {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+        let timestamp = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
+        let now = (wall * 48_000 / 1_000_000_000) as u32;
+        let frames = now.wrapping_sub(timestamp) as i32;
+        apart.push((f64::from(frames) * 1e6 / 48_000.0, u16::from_be_bytes([packet[2], packet[3]])));
+    });
+    apart
 }
 
 #[test]

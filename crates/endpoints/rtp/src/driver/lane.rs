@@ -13,10 +13,9 @@ use antiphon_endpoint::{EndpointEvent, LostReason};
 use tracing::{debug, info};
 
 use super::announcer::Announcer;
+use super::source::Source;
 use super::{Order, Session};
-use crate::media::{Grid, frame_at, moment_of};
 use crate::wire::rtp::{HEADER, Header};
-use crate::wire::sdp::Reference;
 
 /// Packets this much behind their moment are left out: their time is past for every receiver.
 const PAST: Duration = Duration::from_millis(100);
@@ -24,6 +23,18 @@ const PAST: Duration = Duration::from_millis(100);
 /// Silence is sent for so long after sound, that receivers keep their place between two pieces; then nothing, so that an
 /// open session that nobody plays to costs nothing.
 const SILENT: Duration = Duration::from_secs(10);
+
+/// How long another's clock may take to be found.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How often that is looked for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How often it is told how well time is kept.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// A packet that would leave later than this was placed by a clock that has been set back.
+const FUTURE: Duration = Duration::from_secs(1);
 
 /// When the pump must come again.
 pub enum Tick {
@@ -37,14 +48,20 @@ pub enum Tick {
 pub struct Lane {
     session: Session,
     sockets: Vec<UdpSocket>,
-    announcer: Announcer,
-    media: Grid,
+    /// There once the clock is known.
+    announcer: Option<Announcer>,
+    source: Source,
+    /// Names the session in its description.
+    id: u64,
+    /// Until when the clock must be known.
+    give_up: HubTime,
+    report_at: HubTime,
     /// The first frame of the next packet.
     next: i64,
     /// Timestamp of frame 0, which is nobody's business (RFC 3550, 5.1).
     offset: u32,
     sequence: u16,
-    source: u32,
+    sender: u32,
     /// Whether the last packet was sent.
     flowing: bool,
     /// Until when silence is sent.
@@ -54,13 +71,11 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// Opens its sockets and says whether it is ready.
+    /// Opens its sockets, and says if that cannot be done.
     pub fn open(session: Session) -> Option<Self> {
         match Self::build(session) {
             Ok(lane) => {
                 lane.session.metrics.sessions.inc();
-                info!(to = %lane.session.place.to, "rtp session opened");
-                (lane.session.events)(EndpointEvent::Ready);
                 Some(lane)
             }
             Err((events, reason)) => {
@@ -78,25 +93,44 @@ impl Lane {
         if sockets.is_empty() {
             return Err(failed(format!("no interface to send to {} on", place.to)));
         }
+        let source = Source::open(&place, &session.options).map_err(failed)?;
         let chance = RandomState::new();
         let (one, two) = (chance.hash_one(1), chance.hash_one(2));
-        let announcer = Announcer::new(&session, &sockets, one >> 32, &Reference::Sender)
-            .map_err(|error| failed(format!("cannot announce: {error}")))?;
         let now = session.clock.now();
         Ok(Self {
             sockets,
-            announcer,
-            media: Grid::new(place.rate),
-            next: frame_at(now + place.delay, place.rate),
-            offset: one as u32,
+            announcer: None,
+            source,
+            id: one >> 32,
+            give_up: now + PATIENCE,
+            report_at: now + REPORT,
+            next: 0,
+            // A clock that others know tells the time by its timestamps (mediaclk:direct=0).
+            offset: if place.ptp.is_some() { 0 } else { one as u32 },
             sequence: two as u16,
-            source: (two >> 32) as u32,
+            sender: (two >> 32) as u32,
             flowing: false,
             silent_until: now,
             samples: vec![0; place.frames as usize * CHANNELS],
             packet: Vec::with_capacity(HEADER + place.frames as usize * place.encoding.frame()),
             session,
         })
+    }
+
+    /// Begins to be heard, once the clock is known. `false` where it never will be.
+    fn begin(&mut self, now: HubTime) -> Result<bool, String> {
+        if !self.source.look(self.session.clock.as_ref(), now) {
+            let place = &self.session.place;
+            let nobody = || format!("no PTP clock in domain {}", place.ptp.unwrap_or(0));
+            return if now < self.give_up { Ok(false) } else { Err(nobody()) };
+        }
+        let announcer = Announcer::new(&self.session, &self.sockets, self.id, &self.source.reference())
+            .map_err(|error| format!("cannot announce: {error}"))?;
+        self.announcer = Some(announcer);
+        self.next = self.source.frame_at(now);
+        info!(to = %self.session.place.to, "rtp session opened");
+        (self.session.events)(EndpointEvent::Ready);
+        Ok(true)
     }
 
     /// Takes orders and sends what is due.
@@ -106,12 +140,24 @@ impl Lane {
             return Tick::Over;
         }
         let now = self.session.clock.now();
-        self.session.metrics.announced.inc_by(self.announcer.tick(now));
+        if self.announcer.is_none() {
+            match self.begin(now) {
+                Ok(true) => {}
+                Ok(false) => return Tick::In(LOOK),
+                Err(reason) => {
+                    (self.session.events)(EndpointEvent::Lost(LostReason::Local(reason)));
+                    return Tick::Over;
+                }
+            }
+        }
+        self.source.look(self.session.clock.as_ref(), now);
+        let announced = self.announcer.as_mut().map_or(0, |announcer| announcer.tick(now));
+        self.session.metrics.announced.inc_by(announced);
         let mut late = self.session.refused.swap(0, Ordering::Relaxed);
         let frames = i64::from(self.session.place.frames);
-        if now.since(self.departs()) > PAST {
-            let place = &self.session.place;
-            let packets = (frame_at(now + place.delay, place.rate) - self.next) / frames;
+        let departs = self.departs();
+        if now.since(departs) > PAST || departs.since(now) > FUTURE {
+            let packets = (self.source.frame_at(now) - self.next) / frames;
             self.next += packets * frames;
             self.session.metrics.skipped.inc_by(u64::try_from(packets).unwrap_or(0));
             self.flowing = false;
@@ -123,7 +169,13 @@ impl Lane {
         if late > 0 {
             (self.session.events)(EndpointEvent::Underrun { blocks: late });
         }
-        let idle = !self.flowing && self.media.is_empty();
+        if self.flowing && now >= self.report_at {
+            self.report_at = now + REPORT;
+            if let Some(report) = self.source.report(now) {
+                (self.session.events)(EndpointEvent::Sync(report));
+            }
+        }
+        let idle = !self.flowing && self.source.is_empty();
         Tick::In(if idle { Duration::MAX } else { self.departs().since(self.session.clock.now()) })
     }
 
@@ -132,26 +184,26 @@ impl Lane {
         loop {
             match self.session.orders.try_recv() {
                 Ok(Order::Play(block)) => {
-                    if !self.media.play(&block, to48) {
+                    if !self.source.play(&block, to48) {
                         self.session.metrics.refused.inc();
                     }
                 }
-                Ok(Order::Flush(from)) => self.media.flush(from),
+                Ok(Order::Flush(from)) => self.source.flush(from),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
         }
     }
 
-    /// When the next packet leaves: its receivers' delay before it is heard.
+    /// When the next packet leaves.
     fn departs(&self) -> HubTime {
-        moment_of(self.next, self.session.place.rate) - self.session.place.delay
+        self.source.departs(self.next)
     }
 
     /// Sends the next packet, where there is something to say; the blocks that missed it.
     fn send(&mut self) -> u32 {
         let departs = self.departs();
-        let (sounds, late) = self.media.take(self.next, &mut self.samples);
+        let (sounds, late) = self.source.take(self.next, &mut self.samples);
         self.session.metrics.late.inc_by(u64::from(late));
         if sounds {
             self.silent_until = departs + SILENT;
@@ -165,7 +217,7 @@ impl Lane {
             payload_type: place.payload_type(),
             sequence: self.sequence,
             timestamp: (self.next as u32).wrapping_add(self.offset),
-            source: self.source,
+            source: self.sender,
         };
         self.sequence = self.sequence.wrapping_add(1);
         self.flowing = true;

@@ -6,7 +6,9 @@
 mod announcer;
 mod front;
 mod lane;
+mod ptp;
 mod pump;
+mod source;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;

@@ -50,7 +50,7 @@ pub fn open(
         let _ = told.lock().unwrap().send(event);
     });
     let endpoint = kind.open(descriptor, pace, clock, sink);
-    assert_eq!(events.recv_timeout(Duration::from_secs(10)), Ok(EndpointEvent::Ready));
+    assert_eq!(events.recv_timeout(Duration::from_secs(20)), Ok(EndpointEvent::Ready));
     (endpoint, events)
 }
 
