@@ -6,12 +6,12 @@
 
 use antiphon_endpoint::calibration::TABLE;
 
-use crate::phase::Phase;
+use crate::phase::Case;
 use crate::support::teams::{Make, Sender};
 
 /// Prints a row for each kind that played together with a snapclient.
-pub fn print(phase: &Phase) {
-    for team in phase.teams.iter().filter(|team| team.sender == Sender::Antiphon) {
+pub fn print(case: &Case) {
+    for team in case.teams.iter().filter(|team| team.sender == Sender::Antiphon) {
         let reference = team.members.iter().find(|member| member.make == Make::Snapcast);
         let Some(reference) = reference else { continue };
         for member in team.members.iter().filter(|member| member.make != Make::Snapcast) {

@@ -115,22 +115,29 @@ impl PairFigures {
 pub fn team(sender: Sender, places: &[Place], heard: &Recording, settled: usize, over: usize) -> TeamFigures {
     let name = |place: &Place| format!("{}-{}", place.make.kind(), place.output);
     let right = |place: &Place| heard.channel(place.output * 2 - 1);
-    let mut pairs = Vec::new();
-    for (number, a) in places.iter().enumerate() {
-        let starts = chirp_starts(right(a), RATE);
-        for b in &places[number + 1..] {
-            let own_delay = [a, b].iter().any(|place| place.make == Make::Sendspin);
-            let reach = if own_delay { FAR } else { REACH };
-            let found = chirp_offsets_at(&starts, right(a), right(b), RATE, reach);
-            let found: Vec<(usize, f64)> =
-                found.into_iter().map(|(at, offset)| (at, offset.seconds)).collect();
-            let mut pair = pair((name(a), name(b)), &found, (right(a), right(b)), settled, over);
-            if own_delay {
-                pair.without_constant();
-            }
-            pairs.push(pair);
+    let compare = |a: &Place, b: &Place, starts: &[usize]| {
+        let own_delay = [a, b].iter().any(|place| place.make == Make::Sendspin);
+        let reach = if own_delay { FAR } else { REACH };
+        let found = chirp_offsets_at(starts, right(a), right(b), RATE, reach);
+        let found: Vec<(usize, f64)> = found.into_iter().map(|(at, offset)| (at, offset.seconds)).collect();
+        let mut pair = pair((name(a), name(b)), &found, (right(a), right(b)), settled, over);
+        if own_delay {
+            pair.without_constant();
         }
-    }
+        pair
+    };
+    // Minutes of work for one processor.
+    let pairs = std::thread::scope(|scope| {
+        let mut pairs = Vec::new();
+        for (number, a) in places.iter().enumerate() {
+            let others = &places[number + 1..];
+            pairs.push(scope.spawn(move || {
+                let starts = chirp_starts(right(a), RATE);
+                others.iter().map(|b| compare(a, b, &starts)).collect::<Vec<PairFigures>>()
+            }));
+        }
+        pairs.into_iter().flat_map(|thread| thread.join().expect("judged")).collect()
+    });
     let members = places.iter().map(|place| {
         let tone = heard.output(place.output);
         member(name(place), place.make, tone.get(settled..over.min(tone.len())).unwrap_or_default())

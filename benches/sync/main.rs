@@ -45,13 +45,15 @@ fn main() {
             continue;
         }
         eprintln!("sync: {name}: {} s", wish.seconds);
-        match phase::run(name, &teams, Duration::from_secs(u64::from(wish.seconds))) {
-            Ok(phase) => {
-                phase.print();
-                if wish.calibrate {
-                    calibrate::print(&phase);
+        match phase::run(&teams, Duration::from_secs(u64::from(wish.seconds))) {
+            Ok(cases) => {
+                for case in cases {
+                    case.print();
+                    if wish.calibrate {
+                        calibrate::print(&case);
+                    }
+                    report.cases.push(case);
                 }
-                report.phases.push(phase);
             }
             Err(LabError::Missing(things)) => {
                 println!("sync {name}: SKIPPED: this machine lacks {}", things.join(", "));
@@ -76,18 +78,21 @@ fn main() {
 fn phases(calibrate: bool) -> Vec<(&'static str, Vec<Team>)> {
     use Make::{Airplay, Pulse, Rtp, Sendspin, Snapcast};
     let ours = |makes: &[Make]| Team::new(Sender::Antiphon, makes);
-    let mixed = ("mixed group", vec![ours(&[Airplay, Snapcast, Pulse, Rtp])]);
+    let mixed = ours(&[Airplay, Snapcast, Pulse, Rtp]);
     if calibrate {
-        return vec![mixed];
+        return vec![("mixed group", vec![mixed])];
     }
+    let snapcast =
+        |many| [Sender::Antiphon, Sender::Snapserver].map(|sender| Team::new(sender, &vec![Snapcast; many]));
+    let airplay =
+        |many| [Sender::Antiphon, Sender::PulseRaop].map(|sender| Team::new(sender, &vec![Airplay; many]));
+    let sendspin = [Sender::Antiphon, Sender::SendspinServe].map(|sender| Team::new(sender, &[Sendspin; 2]));
     vec![
-        ("2 snapclients", vec![ours(&[Snapcast; 2]), Team::new(Sender::Snapserver, &[Snapcast; 2])]),
-        ("4 snapclients", vec![ours(&[Snapcast; 4]), Team::new(Sender::Snapserver, &[Snapcast; 4])]),
-        ("2 shairport-syncs", vec![ours(&[Airplay; 2]), Team::new(Sender::PulseRaop, &[Airplay; 2])]),
-        ("4 shairport-syncs", vec![ours(&[Airplay; 4]), Team::new(Sender::PulseRaop, &[Airplay; 4])]),
-        ("4 pulse sinks", vec![ours(&[Pulse; 4])]),
-        ("2 sendspin players", vec![ours(&[Sendspin; 2]), Team::new(Sender::SendspinServe, &[Sendspin; 2])]),
-        mixed,
+        ("pairs of snapclients and of shairport-syncs", [snapcast(2), airplay(2)].concat()),
+        ("4 snapclients", snapcast(4).to_vec()),
+        ("4 shairport-syncs", airplay(4).to_vec()),
+        ("4 pulse sinks and a mixed group", vec![ours(&[Pulse; 4]), mixed]),
+        ("2 sendspin players", sendspin.to_vec()),
     ]
 }
 

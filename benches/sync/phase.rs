@@ -17,16 +17,14 @@ pub const SETTLE: u32 = 20;
 pub const TONE: f64 = 997.0;
 const TONE_LEVEL: f64 = 0.25;
 
-/// What came of a phase.
-pub struct Phase {
+/// Teams of the same receivers, ours and whom it is compared with.
+pub struct Case {
     pub name: String,
     pub teams: Vec<TeamFigures>,
-    /// Processor time that the hub used, CPU-seconds a minute.
-    pub hub_cpu: f64,
 }
 
 /// Runs it; `length` is measured after the first [`SETTLE`] seconds.
-pub fn run(name: &str, teams: &[Team], length: Duration) -> LabResult<Phase> {
+pub fn run(teams: &[Team], length: Duration) -> LabResult<Vec<Case>> {
     let places = teams::places(teams);
     let all: Vec<&Place> = places.iter().flatten().collect();
     let mut hosts = HOSTS.to_vec();
@@ -49,7 +47,7 @@ pub fn run(name: &str, teams: &[Team], length: Duration) -> LabResult<Phase> {
     let raw = interleaved(&left, &right);
     drop((left, right));
 
-    let mut house = House::start(&lab, "hub", &teams::configuration(&lab, teams, &places))?;
+    let house = House::start(&lab, "hub", &teams::configuration(&lab, teams, &places))?;
     let url = house.simulator().track(&file);
     let mut playing = Vec::new();
     for (team, places) in teams.iter().zip(&places) {
@@ -63,20 +61,22 @@ pub fn run(name: &str, teams: &[Team], length: Duration) -> LabResult<Phase> {
     let begun = recorder.frames();
     let settled = begun + (SETTLE * RATE) as usize;
     recorder.wait_for_frames(settled)?;
-    let before = house.hub().cpu_seconds().unwrap_or_default();
     let over = settled + (length.as_secs_f64() * f64::from(RATE)) as usize;
     recorder.wait_for_frames(over)?;
-    let used = house.hub().cpu_seconds().unwrap_or_default() - before;
     drop(playing);
     drop(house);
     let heard = recorder.finish()?;
     if std::env::var_os("ANTIPHON_KEEP_LAB").is_some() {
         heard.write_wav(&lab.folder().join("heard.wav"))?;
     }
-    let figures = teams
-        .iter()
-        .zip(&places)
-        .map(|(team, places)| judge::team(team.sender, places, &heard, settled, over))
-        .collect();
-    Ok(Phase { name: name.to_owned(), teams: figures, hub_cpu: used * 60.0 / length.as_secs_f64() })
+    let mut cases: Vec<Case> = Vec::new();
+    for (team, places) in teams.iter().zip(&places) {
+        let figures = judge::team(team.sender, places, &heard, settled, over);
+        let name = figures.label();
+        match cases.iter_mut().find(|case| case.name == name) {
+            Some(case) => case.teams.push(figures),
+            None => cases.push(Case { name, teams: vec![figures] }),
+        }
+    }
+    Ok(cases)
 }

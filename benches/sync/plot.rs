@@ -1,4 +1,4 @@
-//! The picture of a report: for each phase the error over time and its distribution, ours in colour, the rival's in grey.
+//! The picture of a report: for each case the error over time and its distribution, ours in colour, the rival's in grey.
 
 use std::error::Error;
 use std::fs::File;
@@ -10,12 +10,12 @@ use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
 use crate::judge::TeamFigures;
-use crate::phase::Phase;
+use crate::phase::Case;
 use crate::report::Report;
 use crate::support::teams::Sender;
 
 const WIDTH: u32 = 1200;
-/// Of one phase.
+/// Of one case.
 const HEIGHT: u32 = 240;
 
 /// Where Debian's `fonts-dejavu-core` puts the one font that is used.
@@ -39,19 +39,19 @@ pub fn draw(report: &Report, path: &Path) -> Answer<()> {
     // It lives as long as the program.
     register_font("sans-serif", FontStyle::Normal, Box::leak(font.into_boxed_slice()))
         .map_err(|_| "the font cannot be read")?;
-    let phases: Vec<&Phase> = report.phases.iter().filter(|phase| !phase.teams.is_empty()).collect();
-    if phases.is_empty() {
+    let cases: Vec<&Case> = report.cases.iter().filter(|case| !case.teams.is_empty()).collect();
+    if cases.is_empty() {
         return Err("nothing was measured".into());
     }
-    let height = HEIGHT * u32::try_from(phases.len())?;
+    let height = HEIGHT * u32::try_from(cases.len())?;
     let mut pixels = vec![0; (WIDTH * height * 3) as usize];
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (WIDTH, height)).into_drawing_area();
         area.fill(&WHITE)?;
-        for (row, phase) in area.split_evenly((phases.len(), 1)).iter().zip(&phases) {
+        for (row, case) in area.split_evenly((cases.len(), 1)).iter().zip(&cases) {
             let (left, right) = row.split_horizontally(WIDTH * 2 / 3);
-            over_time(&left, phase)?;
-            distribution(&right, phase)?;
+            over_time(&left, case)?;
+            distribution(&right, case)?;
         }
         area.present()?;
     }
@@ -62,14 +62,14 @@ pub fn draw(report: &Report, path: &Path) -> Answer<()> {
     Ok(())
 }
 
-fn over_time<B: DrawingBackend>(area: &DrawingArea<B, Shift>, phase: &Phase) -> Answer<()>
+fn over_time<B: DrawingBackend>(area: &DrawingArea<B, Shift>, case: &Case) -> Answer<()>
 where
     B::ErrorType: 'static,
 {
-    let all = || phase.teams.iter().flat_map(|team| &team.pairs).flat_map(|pair| &pair.offsets);
+    let all = || case.teams.iter().flat_map(|team| &team.pairs).flat_map(|pair| &pair.offsets);
     let seconds = all().map(|(at, _)| *at).fold(1.0, f64::max);
-    let most = reach(phase);
-    let title = format!("{}: each pair's offset over time (us)", phase.name);
+    let most = reach(case);
+    let title = format!("{}: each pair's offset over time (us)", case.name);
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 15))
         .margin(8)
@@ -82,7 +82,7 @@ where
         .x_label_formatter(&|at| format!("{at:.0} s"))
         .y_label_formatter(&|by| format!("{by:.0}"))
         .draw()?;
-    for team in rivals_first(phase) {
+    for team in rivals_first(case) {
         for (number, pair) in team.pairs.iter().enumerate() {
             let points = pair.offsets.iter().map(|(at, by)| (*at, (by * 1e6).clamp(-most, most)));
             chart.draw_series(LineSeries::new(points, colour(team, number)))?;
@@ -91,11 +91,11 @@ where
     Ok(())
 }
 
-fn distribution<B: DrawingBackend>(area: &DrawingArea<B, Shift>, phase: &Phase) -> Answer<()>
+fn distribution<B: DrawingBackend>(area: &DrawingArea<B, Shift>, case: &Case) -> Answer<()>
 where
     B::ErrorType: 'static,
 {
-    let most = reach(phase);
+    let most = reach(case);
     let mut chart = ChartBuilder::on(area)
         .caption("share of chirps closer than (us)", ("sans-serif", 15))
         .margin(8)
@@ -108,7 +108,7 @@ where
         .x_label_formatter(&|by| format!("{by:.0}"))
         .y_label_formatter(&|share| format!("{:.0} %", share * 100.0))
         .draw()?;
-    for team in rivals_first(phase) {
+    for team in rivals_first(case) {
         let points =
             (0..=200).map(|step| f64::from(step) / 200.0).map(|part| (team.quantile(part).min(most), part));
         let colour = colour(team, 0);
@@ -128,14 +128,13 @@ where
 }
 
 /// The largest offset that is drawn, microseconds: nearly all are within it.
-fn reach(phase: &Phase) -> f64 {
-    phase.teams.iter().map(|team| team.quantile(0.99)).filter(|p99| p99.is_finite()).fold(50.0, f64::max)
-        * 1.3
+fn reach(case: &Case) -> f64 {
+    case.teams.iter().map(|team| team.quantile(0.99)).filter(|p99| p99.is_finite()).fold(50.0, f64::max) * 1.3
 }
 
 /// Ours is drawn over theirs.
-fn rivals_first(phase: &Phase) -> impl Iterator<Item = &TeamFigures> {
-    let of = |ours: bool| phase.teams.iter().filter(move |team| (team.sender == Sender::Antiphon) == ours);
+fn rivals_first(case: &Case) -> impl Iterator<Item = &TeamFigures> {
+    let of = |ours: bool| case.teams.iter().filter(move |team| (team.sender == Sender::Antiphon) == ours);
     of(false).chain(of(true))
 }
 

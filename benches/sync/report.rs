@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::judge::{PairFigures, TeamFigures};
-use crate::phase::{Phase, SETTLE};
+use crate::phase::{Case, SETTLE};
 use crate::support::teams::Sender;
 
 /// What such figures can and cannot tell; printed with them.
@@ -17,21 +17,20 @@ wireless network. shairport-sync lets 2 ms pass before it corrects itself unless
 /// Everything measured.
 pub struct Report {
     pub seconds: u32,
-    pub phases: Vec<Phase>,
+    pub cases: Vec<Case>,
     pub failed: Vec<String>,
 }
 
-impl Phase {
+impl Case {
     /// Prints a line for each team, and one for the ratio.
     pub fn print(&self) {
         for team in &self.teams {
             let after = team.in_time_after().map_or("never".to_owned(), |s| format!("after {s:.0} s"));
             println!(
-                "sync {}, {} ({}): p50 {:.0} p95 {:.0} p99 {:.0} max {:.0} us of {} chirps, drift {:.2} ppm, \
+                "sync {}, {}: p50 {:.0} p95 {:.0} p99 {:.0} max {:.0} us of {} chirps, drift {:.2} ppm, \
                  {} dropouts, in time {after}",
                 self.name,
                 team.sender.name(),
-                team.label(),
                 team.quantile(0.5),
                 team.quantile(0.95),
                 team.quantile(0.99),
@@ -76,7 +75,6 @@ impl Phase {
         let ratio = self.ratio().map(|(rival, ratio)| json!({ "rival": rival, "p99_ratio": ratio }));
         json!({
             "name": self.name,
-            "hub_cpu_seconds_per_minute": self.hub_cpu,
             "teams": self.teams.iter().map(team).collect::<Vec<Value>>(),
             "against": ratio,
         })
@@ -85,7 +83,7 @@ impl Phase {
 
 impl Report {
     pub fn new(seconds: u32) -> Self {
-        Self { seconds, phases: Vec::new(), failed: Vec::new() }
+        Self { seconds, cases: Vec::new(), failed: Vec::new() }
     }
 
     /// What holds for all of it.
@@ -99,7 +97,7 @@ impl Report {
             "seconds": self.seconds,
             "settling_seconds": SETTLE,
             "limits": LIMITS,
-            "phases": self.phases.iter().map(Phase::json).collect::<Vec<Value>>(),
+            "cases": self.cases.iter().map(Case::json).collect::<Vec<Value>>(),
             "failed": self.failed,
         });
         std::fs::write(path, serde_json::to_vec_pretty(&value)?)
@@ -117,7 +115,6 @@ fn team(team: &TeamFigures) -> Value {
     });
     json!({
         "sender": team.sender.name(),
-        "receivers": team.label(),
         "p50": rounded(team.quantile(0.5)),
         "p95": rounded(team.quantile(0.95)),
         "p99": rounded(team.quantile(0.99)),
