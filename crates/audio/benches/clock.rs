@@ -31,7 +31,14 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    for (name, house) in [("calm", House::CALM), ("wild", House::WILD), ("broken", House::BROKEN)] {
+    let broken_and_told = House { tells: true, ..House::BROKEN };
+    let houses = [
+        ("calm", House::CALM),
+        ("wild", House::WILD),
+        ("broken", House::BROKEN),
+        ("broken, and told", broken_and_told),
+    ];
+    for (name, house) in houses {
         playouts(name, house);
     }
     for (name, jitter) in [("lan", 0.2e6), ("wifi", 4e6)] {

@@ -106,6 +106,20 @@ fn an_output_that_lost_its_place_is_jumped_after() {
     assert!(off < errors.len() / 10, "{off} of {} pieces were off by 4 ms", errors.len());
 }
 
+#[test]
+fn an_output_that_says_so_is_in_place_again_at_once() {
+    for seed in [9, 10, 11] {
+        let mut output = Output::new(seed, House { tells: true, jitter: 100e3, ..House::BROKEN });
+        let mut errors = Vec::new();
+        play(&mut output, 60.0, silence, |truth| errors.extend(truth.error.map(f64::abs)));
+        assert!(output.dry > 0, "seed {seed}: nothing was tried");
+        let jumps = u64::from(output.report().corrections.reanchored);
+        assert!(jumps <= output.dry, "seed {seed}: {jumps} of {}", output.dry);
+        let worst = quantile(&mut errors, 1.0);
+        assert!(worst < 300e3, "seed {seed}: {worst} ns");
+    }
+}
+
 /// A playout with an output that keeps perfect time, 44.1 kHz, frame 0 heard at the epoch.
 fn exact() -> Playout {
     let mut playout = Playout::new(SampleRate::HUB);

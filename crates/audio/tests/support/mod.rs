@@ -58,15 +58,20 @@ pub struct House {
     pub stalls: f64,
     /// How long a stall lasts at most, nanoseconds.
     pub stall: f64,
+    /// Whether outputs say that they ran dry, as cards do.
+    pub tells: bool,
 }
 
 impl House {
     /// An ordinary one: readings good to 0.5 ms, no loss.
-    pub const CALM: House = House { skew_ppm: 100.0, jitter: 500e3, loss: 0.0, stalls: 0.0, stall: 0.0 };
+    pub const CALM: House =
+        House { skew_ppm: 100.0, jitter: 500e3, loss: 0.0, stalls: 0.0, stall: 0.0, tells: false };
     /// A bad one: readings to 2 ms, a block in 500 lost, every ten seconds a stall of up to 150 ms.
-    pub const WILD: House = House { skew_ppm: 100.0, jitter: 2e6, loss: 0.002, stalls: 0.1, stall: 150e6 };
+    pub const WILD: House =
+        House { skew_ppm: 100.0, jitter: 2e6, loss: 0.002, stalls: 0.1, stall: 150e6, tells: false };
     /// One whose threads are away for longer than the output's buffer.
-    pub const BROKEN: House = House { skew_ppm: 100.0, jitter: 1e6, loss: 0.01, stalls: 0.1, stall: 500e6 };
+    pub const BROKEN: House =
+        House { skew_ppm: 100.0, jitter: 1e6, loss: 0.01, stalls: 0.1, stall: 500e6, tells: false };
 }
 
 /// What an output keeps of sound ahead, nanoseconds.
@@ -177,6 +182,9 @@ impl Output {
                 // The output waited for us.
                 self.origin += dry;
                 self.dry += u64::from(written > 0);
+                if self.house.tells && written > 0 {
+                    self.playout.restarted();
+                }
             }
             let err = self.chance.between(-self.house.jitter, self.house.jitter);
             let at = HubTime::from_nanos((self.heard_at(written) + err) as i64);

@@ -13,6 +13,7 @@ use antiphon_endpoint::{EndpointEvent, LostReason};
 use tracing::{debug, info};
 
 use super::announcer::Announcer;
+use super::reporter::Reporter;
 use super::source::Source;
 use super::{Order, Session};
 use crate::wire::rtp::{HEADER, Header};
@@ -50,6 +51,9 @@ pub struct Lane {
     sockets: Vec<UdpSocket>,
     /// There once the clock is known.
     announcer: Option<Announcer>,
+    reporter: Reporter,
+    /// Packets, and bytes of samples, sent so far; they wrap.
+    sent: (u32, u32),
     source: Source,
     /// Names the session in its description.
     id: u64,
@@ -100,6 +104,8 @@ impl Lane {
         Ok(Self {
             sockets,
             announcer: None,
+            reporter: Reporter::new(&session),
+            sent: (0, 0),
             source,
             id: one >> 32,
             give_up: now + PATIENCE,
@@ -221,9 +227,12 @@ impl Lane {
         };
         self.sequence = self.sequence.wrapping_add(1);
         self.flowing = true;
+        self.reporter.tick(departs, (self.sender, header.timestamp), self.sent.0, self.sent.1);
         self.packet.clear();
         self.packet.extend_from_slice(&header.bytes());
         place.encoding.write(&self.samples, &mut self.packet);
+        let bytes = (self.packet.len() - HEADER) as u32;
+        self.sent = (self.sent.0.wrapping_add(1), self.sent.1.wrapping_add(bytes));
         let metrics = &self.session.metrics;
         metrics.departure.observe(self.session.clock.now().since(departs).as_secs_f64());
         for socket in &self.sockets {
@@ -238,6 +247,8 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
+        // The farewell is said before the session counts as over.
+        self.announcer = None;
         self.session.metrics.sessions.dec();
     }
 }

@@ -8,6 +8,7 @@ mod front;
 mod lane;
 mod ptp;
 mod pump;
+mod reporter;
 mod source;
 
 use std::sync::Arc;
