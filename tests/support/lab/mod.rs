@@ -24,6 +24,7 @@ pub mod receiver;
 pub mod recording;
 pub mod rtp;
 pub mod sendspin;
+pub mod sendspin_recorder;
 pub mod snapcast;
 pub mod weather;
 

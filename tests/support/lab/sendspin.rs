@@ -120,10 +120,22 @@ impl SendspinPlayer {
     }
 }
 
-/// The program, where `deploy/setup.sh test` installs it: in the folder of built things.
+/// Where `deploy/setup.sh test` puts the clients: in the folder of built things.
+pub fn peers() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target")).join("peers")
+}
+
+/// The Python that has the reference client.
+pub fn python() -> LabResult<PathBuf> {
+    installed("venv/bin/python3")
+}
+
 fn program() -> LabResult<PathBuf> {
-    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("target"));
-    let program = built.join("peers/venv/bin/sendspin");
+    installed("venv/bin/sendspin")
+}
+
+fn installed(path: &str) -> LabResult<PathBuf> {
+    let program = peers().join(path);
     if program.is_file() {
         Ok(program)
     } else {

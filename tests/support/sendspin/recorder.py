@@ -110,7 +110,7 @@ class Recorder:
             self.muted = player.mute
         tell("command", payload=player.to_dict())
         if player.output_delay_ms is None:
-            asyncio.ensure_future(self.report())
+            self.reporting = asyncio.ensure_future(self.report())
 
     async def report(self, available=True):
         await self.client.send_player_state(available=available, volume=self.volume, muted=self.muted)
@@ -184,7 +184,8 @@ async def main(args):
         tell("gone")
 
     tell("id", id=args.identity.peer_id)
-    asyncio.ensure_future(commands(current))
+    # Kept, or it would be collected while it waits.
+    current["commands"] = asyncio.ensure_future(commands(current))
     if args.listen:
         listener = ClientListener(
             client_id=args.identity.peer_id,
