@@ -7,8 +7,9 @@ mod fake;
 use std::sync::Arc;
 
 use antiphon_airplay::{AirplayKind, AirplayOptions};
-use antiphon_endpoint::Clock;
-use antiphon_endpoint::conformance::{Setup, suite};
+use antiphon_domain::SpeakerId;
+use antiphon_endpoint::conformance::{Setup, suite, two_beside_each_other, what_was_lost_comes_again};
+use antiphon_endpoint::{Clock, Descriptor};
 use fake::hub::Hub;
 use fake::{Fake, Trick};
 use prometheus::Registry;
@@ -18,12 +19,18 @@ fn conforms(txt: &[(&str, &str)]) {
     let (fake, busy) = (Fake::new(&[]), Fake::new(&[("ANNOUNCE", Trick::Status(453))]));
     let kind =
         AirplayKind::new(hub.runtime.handle().clone(), AirplayOptions::default(), &Registry::new()).unwrap();
-    suite(&Setup {
+    let neighbour = Fake::new(&[]);
+    let other = Descriptor { id: SpeakerId::new("other"), ..hub.recorded(neighbour.address, txt) };
+    let setup = Setup {
         kind: Arc::new(kind),
         descriptor: hub.recorded(fake.address, txt),
         refusing: Some(hub.recorded(busy.address, txt)),
         clock: Arc::clone(&hub.clock) as Arc<dyn Clock>,
-    });
+    };
+    suite(&setup);
+    two_beside_each_other(&setup, &other);
+    // Its next connection is taken as any.
+    what_was_lost_comes_again(&setup, || fake.hang_up(), || {});
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use antiphon_domain::{HubTime, SpeakerId};
-use antiphon_endpoint::conformance::{Setup, suite};
+use antiphon_endpoint::conformance::{Setup, suite, two_beside_each_other};
 use antiphon_endpoint::{Clock, Descriptor, EndpointEvent, Kind, LostReason, Pace};
 use antiphon_host::metrics::Metrics;
 use antiphon_host::{LocalKind, VirtualKind};
@@ -41,7 +41,10 @@ fn a_virtual_speaker_conforms() {
     let kind = VirtualKind::new();
     let descriptor = describe(&kind, "virtual:");
     let refusing = Some(describe(&kind, "virtual:/nowhere/at/all.wav"));
-    suite(&Setup { kind: Arc::new(kind), descriptor, refusing, clock: clock() });
+    let other = Descriptor { id: SpeakerId::new("other"), ..descriptor.clone() };
+    let setup = Setup { kind: Arc::new(kind), descriptor, refusing, clock: clock() };
+    suite(&setup);
+    two_beside_each_other(&setup, &other);
 }
 
 #[test]

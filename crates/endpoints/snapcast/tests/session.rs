@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use antiphon_audio::Block;
 use antiphon_domain::{HubTime, Level, SpeakerId, Volume};
-use antiphon_endpoint::conformance::{Setup, suite};
+use antiphon_endpoint::conformance::{Setup, suite, two_beside_each_other, what_was_lost_comes_again};
 use antiphon_endpoint::{Arrival, Control, Descriptor, EndpointEvent, LostReason, Pace};
 
 use fake::{Fake, Heard, hello};
@@ -44,10 +44,17 @@ fn assert_contiguous(heard: &Heard, first: HubTime) {
 #[test]
 fn it_passes_the_conformance_suite() {
     let hub = Hub::new(options());
-    let _client = Fake::call(hub.port, &hello("suite", "den", 1)).lively();
+    let client = Fake::call(hub.port, &hello("suite", "den", 1)).lively();
     let descriptor = hub.here();
     let refusing = Descriptor { id: SpeakerId::new("nobody"), ..descriptor.clone() };
-    suite(&Setup { kind: hub.kind.clone(), descriptor, refusing: Some(refusing), clock: hub.clock.clone() });
+    let setup =
+        Setup { kind: hub.kind.clone(), descriptor, refusing: Some(refusing), clock: hub.clock.clone() };
+    suite(&setup);
+    let _other = Fake::call(hub.port, &hello("other", "loft", 1)).lively();
+    two_beside_each_other(&setup, &hub.here());
+    let mut again = None;
+    let call = || again = Some(Fake::call(hub.port, &hello("suite", "den", 1)).lively());
+    what_was_lost_comes_again(&setup, || client.hang_up(), call);
 }
 
 #[test]

@@ -3,12 +3,16 @@
 //! It drives a real endpoint through the traits alone and panics with the broken promise's name. It reads the time from
 //! the clock it is given and waits only for events.
 
+mod courses;
+
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use antiphon_audio::{BLOCK_FRAMES, Block, CHANNELS};
 use antiphon_domain::{Frames, HubTime, Level, SampleRate, Volume};
+
+pub use courses::*;
 
 use crate::{Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, Pace};
 
@@ -38,6 +42,13 @@ pub fn suite(setup: &Setup) {
     a_flush_lets_a_new_time_begin(setup);
     controls_never_wait(setup);
     a_session_can_come_again(setup);
+    each_pace_is_kept(setup);
+    a_late_start_is_as_good(setup);
+    a_hole_is_only_a_hole(setup);
+    a_flush_in_the_midst_lets_sound_begin_anew(setup);
+    news_before_ready_is_taken(setup);
+    what_plays_is_taken_at_once(setup);
+    one_dropped_before_ready_harms_no_other(setup);
     refusal_is_told(setup);
 }
 
@@ -144,9 +155,21 @@ struct Session {
     endpoint: Box<dyn Endpoint>,
     events: Receiver<EndpointEvent>,
     clock: Arc<dyn Clock>,
+    /// Blocks that were missed, as far as it has been told.
+    missed: u32,
+    /// The machine let us hand out a block too late: then what was missed says nothing.
+    late: bool,
 }
 
 fn open(setup: &Setup, descriptor: &Descriptor) -> (Box<dyn Endpoint>, Receiver<EndpointEvent>) {
+    open_at(setup, descriptor, Pace::Steady)
+}
+
+fn open_at(
+    setup: &Setup,
+    descriptor: &Descriptor,
+    pace: Pace,
+) -> (Box<dyn Endpoint>, Receiver<EndpointEvent>) {
     let (told, events) = channel();
     let told = std::sync::Mutex::new(told);
     let sink: EventSink = Arc::new(move |event| {
@@ -155,15 +178,47 @@ fn open(setup: &Setup, descriptor: &Descriptor) -> (Box<dyn Endpoint>, Receiver<
             let _ = told.send(event);
         }
     });
-    (setup.kind.open(descriptor, Pace::Steady, Arc::clone(&setup.clock), sink), events)
+    (setup.kind.open(descriptor, pace, Arc::clone(&setup.clock), sink), events)
 }
 
 impl Session {
     fn open(setup: &Setup) -> Self {
+        Self::at(setup, Pace::Steady)
+    }
+
+    fn at(setup: &Setup, pace: Pace) -> Self {
         let before = setup.clock.now();
-        let (endpoint, events) = open(setup, &setup.descriptor);
+        let (endpoint, events) = open_at(setup, &setup.descriptor, pace);
         let took = setup.clock.now().since(before);
         assert!(took < A_MOMENT, "opening took {took:?}");
+        Self::ready(endpoint, events, setup)
+    }
+
+    /// Tries again, as speakers do, until a session is there.
+    fn patiently(setup: &Setup) -> Self {
+        let begun = setup.clock.now();
+        loop {
+            let (endpoint, events) = open(setup, &setup.descriptor);
+            loop {
+                match events.recv_timeout(PATIENCE) {
+                    Ok(EndpointEvent::Ready) => {
+                        let clock = Arc::clone(&setup.clock);
+                        return Self { endpoint, events, clock, missed: 0, late: false };
+                    }
+                    Ok(EndpointEvent::Lost(why)) => {
+                        assert!(setup.clock.now().since(begun) < PATIENCE, "it does not come back: {why}");
+                        drop(endpoint);
+                        pause(Duration::from_millis(250));
+                        break;
+                    }
+                    Ok(_) => {}
+                    Err(_) => panic!("neither ready nor lost"),
+                }
+            }
+        }
+    }
+
+    fn ready(endpoint: Box<dyn Endpoint>, events: Receiver<EndpointEvent>, setup: &Setup) -> Self {
         loop {
             let event = events.recv_timeout(PATIENCE).ok();
             match event {
@@ -172,7 +227,7 @@ impl Session {
                 Some(_) => {}
             }
         }
-        Self { endpoint, events, clock: Arc::clone(&setup.clock) }
+        Self { endpoint, events, clock: Arc::clone(&setup.clock), missed: 0, late: false }
     }
 
     /// A moment for which blocks come early enough.
@@ -186,7 +241,9 @@ impl Session {
 
     /// Looks at the events for a while: nothing was lost and no block missed.
     fn nothing_missed(&mut self) {
-        self.watch(|event| !matches!(event, EndpointEvent::Underrun { .. }));
+        let late = self.late;
+        assert!(late || self.missed == 0, "{} blocks that came in time were missed", self.missed);
+        self.watch(|event| late || !matches!(event, EndpointEvent::Underrun { .. }));
     }
 
     fn still_there(&mut self) {
@@ -200,6 +257,14 @@ impl Session {
             assert!(fine(&event), "unexpected: {event:?}");
         }
     }
+}
+
+/// Waits, without a clock or a thread that sleeps.
+fn pause(long: Duration) {
+    let (nobody, never) = channel::<()>();
+    // Nothing ever comes.
+    let _ = never.recv_timeout(long);
+    drop(nobody);
 }
 
 fn block(first: HubTime, index: u64) -> Block {
