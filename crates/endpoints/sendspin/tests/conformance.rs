@@ -3,10 +3,11 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use antiphon_endpoint::Kind;
-use antiphon_endpoint::conformance::{Setup, suite};
+use antiphon_endpoint::conformance::{Setup, suite, two_beside_each_other, what_was_lost_comes_again};
 use antiphon_sendspin::Unpaired;
 use support::{Client, House, Manner, dialled};
 
@@ -41,4 +42,25 @@ fn a_client_that_dials_conforms() {
     let here = house.here();
     suite(&setup(&house, here));
     drop(client);
+}
+
+#[test]
+fn two_clients_do_not_concern_each_other() {
+    let house = House::new(Unpaired::Allow);
+    let (dialled, clients) = dialled(Manner::default());
+    std::thread::spawn(move || clients.iter().for_each(|client| client.hung_up()));
+    let _calling = Client::dials(house.at(), Manner { secret: [3; 32], ..Manner::default() });
+    let calling = house.here();
+    two_beside_each_other(&setup(&house, calling.clone()), &dialled);
+    two_beside_each_other(&setup(&house, dialled), &calling);
+}
+
+#[test]
+fn a_client_that_hung_up_and_calls_again_plays_again() {
+    let house = House::new(Unpaired::Allow);
+    let client = RefCell::new(Some(Client::dials(house.at(), Manner::default())));
+    let here = house.here();
+    let lose = || drop(client.take());
+    let bring_back = || drop(client.replace(Some(Client::dials(house.at(), Manner::default()))));
+    what_was_lost_comes_again(&setup(&house, here), lose, bring_back);
 }
