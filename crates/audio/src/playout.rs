@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use antiphon_domain::{Frames, HubTime, SampleRate};
 
-use crate::clock::{ClockFilter, Exchange, Observed, Reading};
+use crate::clock::{ClockFilter, Exchange, Observed, Reading, Trend};
 use crate::drift::{Act, Corrections, Deviation, Drift, DriftSettings};
 use crate::resample::variable::Variable;
 use crate::resample::{HALF, Window, rounded};
@@ -44,13 +44,50 @@ pub struct Report {
     pub rate_ppm: f64,
 }
 
+/// What follows an output's clock.
+#[derive(Clone, Debug)]
+enum Follower {
+    Bounds(ClockFilter),
+    Trend(Trend),
+}
+
+impl Follower {
+    fn observe(&mut self, exchange: Exchange) -> Observed {
+        match self {
+            Self::Bounds(clock) => clock.observe(exchange),
+            Self::Trend(clock) => clock.observe(exchange),
+        }
+    }
+
+    fn reading(&self, now: HubTime) -> Option<Reading> {
+        match self {
+            Self::Bounds(clock) => clock.reading(now),
+            Self::Trend(clock) => clock.reading(now),
+        }
+    }
+
+    fn to_hub(&self, receiver: i64) -> Option<HubTime> {
+        match self {
+            Self::Bounds(clock) => clock.to_hub(receiver),
+            Self::Trend(clock) => clock.to_hub(receiver),
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        match self {
+            Self::Bounds(clock) => clock.begin_anew(),
+            Self::Trend(clock) => clock.begin_anew(),
+        }
+    }
+}
+
 /// One output's playout.
 #[derive(Clone, Debug)]
 pub struct Playout {
     rate: SampleRate,
     /// Frames of the hub's rate to a frame of the output, both at their nominal rates.
     ratio: f64,
-    clock: ClockFilter,
+    clock: Follower,
     drift: Drift,
     filter: Variable,
     window: Window,
@@ -75,12 +112,18 @@ impl Playout {
         Self::with(output, DriftSettings::default())
     }
 
-    /// The same with other manners of correction.
+    /// The same for an output whose word is not exact, and whose pace changes ([`Trend`]): a sound server, a card.
+    pub fn by_trend(output: SampleRate) -> Self {
+        let clock = Follower::Trend(Trend::new());
+        Self { clock, ..Self::with(output, DriftSettings::default()) }
+    }
+
+    /// The same as [`Playout::new`] with other manners of correction.
     pub fn with(output: SampleRate, settings: DriftSettings) -> Self {
         Self {
             rate: output,
             ratio: f64::from(SampleRate::HUB.hertz()) / f64::from(output.hertz()),
-            clock: ClockFilter::new(),
+            clock: Follower::Bounds(ClockFilter::new()),
             drift: Drift::new(settings),
             filter: Variable::new(),
             window: Window::default(),

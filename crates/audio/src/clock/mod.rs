@@ -9,6 +9,7 @@
 
 mod exchange;
 mod hull;
+mod trend;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use antiphon_domain::HubTime;
 
 pub use exchange::Exchange;
 use hull::Hull;
+pub use trend::Trend;
 
 /// How far a receiver's clock may be from running as fast as the hub's, ppm: what `adjtimex` lets a clock be slewed
 /// by (500 ppm, adjtimex(2)) and a bad crystal beside it.
