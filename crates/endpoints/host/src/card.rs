@@ -85,7 +85,7 @@ impl<'a> Player<'a> {
         Self {
             session,
             tail,
-            playout: Playout::new(SampleRate::HUB),
+            playout: Playout::by_trend(SampleRate::HUB),
             meter: Meter::new(),
             ready: false,
             opened,

@@ -60,12 +60,6 @@ impl Endpoint for Front {
         self.order(Order::Flush(from));
     }
 
-    fn control(&mut self, control: Control) {
-        match control {
-            // The mixer does the volume: neither kind has its own, and their caps say so.
-            Control::Level(_) => {}
-            // Nothing here has a display.
-            _ => {}
-        }
-    }
+    /// The mixer does the volume: neither kind has its own, and their caps say so. Nothing here has a display.
+    fn control(&mut self, _control: Control) {}
 }

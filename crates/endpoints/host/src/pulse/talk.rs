@@ -23,8 +23,8 @@ use super::wire::tags::Tags;
 /// Bytes of a frame: two channels of 16 bits.
 const FRAME: u32 = CHANNELS as u32 * 2;
 /// How often the server is asked for its place in time: often at first, to be right soon.
-const LOOK: Duration = Duration::from_millis(100);
-const FIRST_LOOKS: (Duration, u32) = (Duration::from_millis(25), 40);
+const LOOK: Duration = Duration::from_millis(50);
+const FIRST_LOOKS: (Duration, u32) = (Duration::from_millis(25), 120);
 /// A server that has not answered for so long is frozen, or cut off.
 const SILENT: Duration = Duration::from_secs(2);
 /// Answers in a row that must agree before we call a sink ready.
@@ -440,7 +440,7 @@ impl Talk {
         if made.suspended {
             return Err(suspended());
         }
-        let mut playout = Playout::new(self.rate);
+        let mut playout = Playout::by_trend(self.rate);
         for block in self.early.drain(..) {
             playout.play(&block);
         }
