@@ -1,7 +1,8 @@
 //! How well time is kept, under virtual time: the playout and the clock filter against 200 simulated receivers with
 //! seeded skew, jitter, loss and stalls; and what resampling costs and leaves, beside a library's.
 //!
-//! Prints `name{labels} value unit`, one figure a line. Takes about a minute on two cores.
+//! Prints `name{labels} value unit`, one figure a line. Takes some minutes on two cores; `-- resampling` prints the last
+//! figures alone.
 #![allow(clippy::unwrap_used, reason = "a bench")]
 #![allow(clippy::disallowed_methods, reason = "a bench may look at the clock")]
 
@@ -30,6 +31,9 @@ fn main() {
     // `cargo test --benches` only wants to know that it builds.
     if std::env::args().any(|argument| argument == "--test") {
         return;
+    }
+    if std::env::args().any(|argument| argument == "resampling") {
+        return resampling();
     }
     let broken_and_told = House { tells: true, ..House::BROKEN };
     let houses = [
@@ -173,30 +177,66 @@ fn resampling() {
             Block { due, samples: Arc::from(samples) }
         })
         .collect();
+    // The machine is shared: the best of five rounds, in turns, is what it costs.
+    let mut best: [(f64, Vec<i16>, f64, f64); 3] = Default::default();
+    for best in &mut best {
+        best.0 = f64::INFINITY;
+    }
+    for _ in 0..5 {
+        for (best, round) in best.iter_mut().zip([fixed_round, variable_round, library_round]) {
+            let began = processor_time();
+            let (out, rate, hertz) = round(&blocks);
+            let took = processor_time() - began;
+            if took < best.0 {
+                *best = (took, out, rate, hertz);
+            }
+        }
+    }
+    let names = ["fixed_48000", "variable", "rubato_sinc64_linear_48000"];
+    for (name, (took, out, rate, hertz)) in names.iter().zip(best) {
+        println!("resample_cpu{{by=\"{name}\"}} {took:.4} cpu-s/stream-minute");
+        let left: Vec<f64> =
+            out.chunks_exact(2).skip(500_000).take(100_000).map(|f| f64::from(f[0])).collect();
+        println!("resample_thd_n{{by=\"{name}\"}} {:.1} dB", sine::thd_n(&left, rate, hertz));
+    }
+}
+
+/// What this thread has used of a processor, seconds (proc(5): schedstat's first number).
+fn processor_time() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
+/// What came out, its rate, and the sine in it.
+type Round = (Vec<i16>, f64, f64);
+
+fn fixed_round(blocks: &[Block]) -> Round {
     let (mut to48, mut stream) = (To48::new(), fixed::Stream::default());
-    let began = Instant::now();
     let mut out = Vec::new();
-    for block in &blocks {
+    for block in blocks {
         out.extend_from_slice(&to48.run(&mut stream, block).samples);
     }
-    tell("fixed_48000", began, &out, 48_000.0, 1_000.0);
+    (out, 48_000.0, 1_000.0)
+}
 
+/// An output that is 100 ppm fast.
+fn variable_round(blocks: &[Block]) -> Round {
     let mut playout = Playout::new(SampleRate::HUB);
-    // An output that is 100 ppm fast.
     for reading in 0..40u64 {
         let frame = reading * 44_100;
         let at = (frame as f64 / 44_100.0 / (1.0 + 100e-6) * 1e9) as i64;
         playout.heard(frame, HubTime::from_nanos(at), Duration::from_micros(1));
     }
-    let mut out = vec![0; BLOCKS as usize * BLOCK_FRAMES * CHANNELS];
-    let began = Instant::now();
+    let mut out = vec![0; blocks.len() * BLOCK_FRAMES * CHANNELS];
     for (block, out) in blocks.iter().zip(out.chunks_mut(BLOCK_FRAMES * CHANNELS)) {
         playout.play(block);
         playout.fill(out);
     }
-    let told = playout.rate_ppm();
-    tell("variable", began, &out, 44_100.0, 1_000.0 * (1.0 + told * 1e-6));
+    let hertz = 1_000.0 * (1.0 + playout.rate_ppm() * 1e-6);
+    (out, 44_100.0, hertz)
+}
 
+fn library_round(blocks: &[Block]) -> Round {
     let parameters = SincInterpolationParameters {
         sinc_len: 64,
         f_cutoff: None,
@@ -207,10 +247,9 @@ fn resampling() {
     let ratio = 48_000.0 / 44_100.0;
     let mut library =
         Async::<f32>::new_sinc(ratio, 1.1, &parameters, BLOCK_FRAMES, 2, FixedAsync::Input).unwrap();
-    let began = Instant::now();
     let mut out = Vec::new();
     let mut piece = vec![0.0f32; 2 * library.output_frames_max()];
-    for block in &blocks {
+    for block in blocks {
         let floats: Vec<f32> = block.samples.iter().map(|sample| f32::from(*sample)).collect();
         let from = InterleavedSlice::new(&floats[..], 2, BLOCK_FRAMES).unwrap();
         let room = library.output_frames_max();
@@ -218,12 +257,5 @@ fn resampling() {
         let (_, made) = library.process_into_buffer(&from, &mut to, None).unwrap();
         out.extend(piece[..2 * made].iter().map(|sample| sample.round() as i16));
     }
-    tell("rubato_sinc64_linear_48000", began, &out, 48_000.0, 1_000.0);
-}
-
-fn tell(name: &str, began: Instant, out: &[i16], rate: f64, hertz: f64) {
-    let took = began.elapsed().as_secs_f64();
-    println!("resample_cpu{{by=\"{name}\"}} {took:.4} cpu-s/stream-minute");
-    let left: Vec<f64> = out.chunks_exact(2).skip(500_000).take(100_000).map(|f| f64::from(f[0])).collect();
-    println!("resample_thd_n{{by=\"{name}\"}} {:.1} dB", sine::thd_n(&left, rate, hertz));
+    (out, 48_000.0, 1_000.0)
 }

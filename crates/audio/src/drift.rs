@@ -143,7 +143,8 @@ impl Drift {
     /// Counts a jump that somebody else made.
     pub fn jumped(&mut self) {
         self.corrections.reanchored += 1;
-        self.rest();
+        self.mending = false;
+        self.far = Duration::ZERO;
     }
 
     /// The rate in force, ppm.
