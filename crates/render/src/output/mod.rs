@@ -4,12 +4,12 @@
 //! the thread that an endpoint which panics or is slow harms nobody else. A block is made of what the content and each
 //! voice have at its place; content that is paused, stalled or absent does not hold up a voice.
 
+mod calls;
 mod gains;
 mod voices;
 #[cfg(test)]
 mod walk;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use antiphon_domain::mix::InputGains;
 use antiphon_domain::sound::Voice;
 use antiphon_domain::{HubTime, SpeakerId};
 use antiphon_endpoint::{Clock, Control, Endpoint};
-use tracing::{error, warn};
 
+pub(crate) use self::calls::words_of;
 use self::gains::Gains;
 use self::voices::{Ready, Voices};
 use crate::grid;
-use crate::metrics::{Metrics, OutputMetrics, SLOW_CALL};
+use crate::metrics::{Metrics, OutputMetrics};
 use crate::news::{FeedId, OutputEvent, OutputSink};
 use crate::sound::{Playing, SoundKey};
 use crate::timeline::{BLOCK, Cut, Rules, Timeline};
@@ -63,6 +63,8 @@ pub(crate) struct OutputState {
     again: u64,
     /// A first block after silence that has not fallen due yet.
     announce: Option<(Option<FeedId>, u64)>,
+    /// How long its slow calls have held up the thread, and when the last one was.
+    held: (Duration, HubTime),
     metrics: OutputMetrics,
 }
 
@@ -89,6 +91,7 @@ impl OutputState {
             content_end: None,
             again: 0,
             announce: None,
+            held: (Duration::ZERO, HubTime::EPOCH),
             metrics,
         }
     }
@@ -344,50 +347,4 @@ impl OutputState {
     pub(crate) fn sounds(&self) -> usize {
         self.voices.len()
     }
-
-    /// Gives up the endpoint, to be dropped where nobody waits.
-    pub(crate) fn into_endpoint(mut self) -> Option<Box<dyn Endpoint>> {
-        self.voices.fail();
-        self.endpoint
-    }
-
-    /// Whether the endpoint broke.
-    pub(crate) fn is_dead(&self) -> bool {
-        self.endpoint.is_none()
-    }
-
-    fn call(&mut self, clock: &dyn Clock, act: impl FnOnce(&mut dyn Endpoint)) {
-        let Some(endpoint) = self.endpoint.as_mut() else { return };
-        let before = clock.now();
-        let done = catch_unwind(AssertUnwindSafe(|| act(endpoint.as_mut())));
-        if clock.now().since(before) > SLOW_CALL {
-            self.metrics.slow.inc();
-        }
-        let Err(panic) = done else { return };
-        self.metrics.panics.inc();
-        let words = words_of(panic.as_ref());
-        error!(speaker = %self.speaker, panic = %words, "an endpoint panicked and is dropped");
-        let broken = self.endpoint.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(broken))).is_err() {
-            warn!(speaker = %self.speaker, "it panicked again while it was dropped");
-        }
-        // First, so that whoever hears of its sounds knows that nothing is wrong with them.
-        self.tell(OutputEvent::Failed(words));
-        self.voices.fail();
-    }
-
-    fn tell(&self, event: OutputEvent) {
-        let sink = &self.sink;
-        if catch_unwind(AssertUnwindSafe(|| sink(event))).is_err() {
-            error!(speaker = %self.speaker, "the listener of an output panicked");
-        }
-    }
-}
-
-/// What a panic said, when it said it in words.
-pub(crate) fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
-    if let Some(words) = panic.downcast_ref::<&str>() {
-        return (*words).to_owned();
-    }
-    panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "no words".to_owned())
 }
