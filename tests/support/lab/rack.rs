@@ -82,7 +82,8 @@ impl Rack {
         std::fs::create_dir_all(folder.join("home"))
             .and_then(|()| std::fs::write(&script, script_text(&folder, outputs, offer)))
             .map_err(|e| LabError::failed("write the rack's script", e))?;
-        let player = with_priority("pulseaudio");
+        // It stands for hardware: nobody who plays into it may keep it waiting. Its threads inherit the priority.
+        let player = with_priority_of("pulseaudio", 10);
         let mut command = match offer {
             Some(offer) => lab.command(offer.host, player.get_program()),
             None => Command::new(player.get_program()),
@@ -93,7 +94,7 @@ impl Rack {
             "--use-pid-file=no",
             "--exit-idle-time=-1",
             "--disable-shm=yes",
-            "--realtime=yes",
+            "--realtime=no",
             "--resample-method=speex-float-5",
             "--log-target=stderr",
             "--log-level=warn",
@@ -135,7 +136,10 @@ impl Rack {
 
     /// Begins to record everything that the outputs play.
     pub fn record(&self) -> LabResult<Recorder> {
-        Recorder::start(self.client("parec"), self.outputs * 2)
+        let recorder = with_priority("parec");
+        let mut command = self.client(&recorder.get_program().to_string_lossy());
+        command.args(recorder.get_args());
+        Recorder::start(command, self.outputs * 2)
     }
 
     /// Records for so long, and waits for it.
@@ -154,10 +158,15 @@ impl Rack {
 /// `program`, with a real-time priority where we may give one: on a busy machine even a good player underruns
 /// without.
 pub fn with_priority(program: &str) -> Command {
-    let may = Command::new("chrt").args(["--rr", "5", "true"]).output();
+    with_priority_of(program, 5)
+}
+
+fn with_priority_of(program: &str, priority: u8) -> Command {
+    let priority = priority.to_string();
+    let may = Command::new("chrt").args(["--rr", &priority, "true"]).output();
     if may.is_ok_and(|output| output.status.success()) {
         let mut command = Command::new("chrt");
-        command.args(["--rr", "5", program]);
+        command.args(["--rr", &priority, program]);
         command
     } else {
         Command::new(program)

@@ -130,6 +130,11 @@ pub fn python() -> LabResult<PathBuf> {
     installed("venv/bin/python3")
 }
 
+/// Whether this machine has the reference client.
+pub fn available() -> LabResult<()> {
+    program().map(drop)
+}
+
 fn program() -> LabResult<PathBuf> {
     installed("venv/bin/sendspin")
 }
