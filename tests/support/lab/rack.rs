@@ -161,7 +161,8 @@ pub fn with_priority(program: &str) -> Command {
     with_priority_of(program, 5)
 }
 
-fn with_priority_of(program: &str, priority: u8) -> Command {
+/// The same with a priority of its own: the higher goes first.
+pub fn with_priority_of(program: &str, priority: u8) -> Command {
     let priority = priority.to_string();
     let may = Command::new("chrt").args(["--rr", &priority, "true"]).output();
     if may.is_ok_and(|output| output.status.success()) {

@@ -6,12 +6,15 @@
 use super::Lab;
 use super::error::{LabError, LabResult};
 use super::process::Process;
-use super::rack::{Rack, with_priority};
+use super::rack::{Rack, with_priority_of};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where it waits for servers.
 pub const PORT: u16 = 8928;
+
+/// Python takes the processor for longer at a time than other players have sound in hand: they go before it.
+const PRIORITY: u8 = 3;
 
 /// A player. It can be killed and started again; dropping it ends it.
 #[derive(Debug)]
@@ -78,7 +81,7 @@ impl Lab {
         let program = program()?;
         let folder = self.folder().join(format!("sendspin-serve-{host}"));
         std::fs::create_dir_all(&folder).map_err(|e| LabError::failed("make the server's folder", e))?;
-        let player = with_priority(&program.to_string_lossy());
+        let player = with_priority_of(&program.to_string_lossy(), PRIORITY);
         let mut command = self.command(host, player.get_program());
         command.args(player.get_args()).arg("serve").env("HOME", &folder);
         for player in players {
@@ -150,7 +153,7 @@ fn installed(path: &str) -> LabResult<PathBuf> {
 
 fn start(lab: &Lab, host: &str, folder: &PathBuf, arguments: &[String]) -> LabResult<Process> {
     let program = program()?;
-    let player = with_priority(&program.to_string_lossy());
+    let player = with_priority_of(&program.to_string_lossy(), PRIORITY);
     let mut command = lab.command(host, player.get_program());
     command.args(player.get_args()).args(arguments).env("HOME", folder);
     lab.spawn(&format!("sendspin-{host}"), command)
