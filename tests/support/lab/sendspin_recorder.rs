@@ -21,7 +21,7 @@ const HEADER: usize = 28;
 pub struct SendspinRecorder {
     child: Child,
     input: ChildStdin,
-    said: Arc<Mutex<Vec<Value>>>,
+    said: Said,
     host: String,
     arguments: Vec<String>,
     sound: PathBuf,
@@ -184,11 +184,14 @@ impl Drop for SendspinRecorder {
     }
 }
 
+/// What the client wrote so far, a value a line.
+type Said = Arc<Mutex<Vec<Value>>>;
+
 fn start(
     lab: &Lab,
     host: &str,
     arguments: &[String],
-) -> LabResult<(Child, ChildStdin, Arc<Mutex<Vec<Value>>>)> {
+) -> LabResult<(Child, ChildStdin, Said)> {
     let trouble = |e: std::io::Error| LabError::failed("start a recorder", e);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/sendspin/recorder.py");
     let log = lab.folder().join(format!("recorder-{host}.log"));
