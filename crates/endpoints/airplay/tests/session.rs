@@ -186,6 +186,27 @@ fn a_hole_in_the_run_up_puts_right_who_knows_by_it_where_it_is() {
 }
 
 #[test]
+fn a_flush_in_the_run_up_lets_something_earlier_begin() {
+    let hub = Hub::new(|_| {});
+    let fake = Fake::new(&[]);
+    let mut opened = hub.open(&hub.recorded(fake.address, &SHAIRPORT));
+    opened.ready();
+    let later = hub.clock.now() + Duration::from_millis(3_000);
+    opened.endpoint.play(&block(later, 0));
+    fake.control(FIRST_SYNC);
+    fake.audio();
+    opened.endpoint.flush(later);
+    let anchor = soon(&hub.clock);
+    for nth in 0..20 {
+        opened.endpoint.play(&block(anchor, nth));
+    }
+    let sync = fake.control(FIRST_SYNC);
+    let (sound, _) = first_sound(&fake);
+    assert_near(heard(&sync, number(&sound, 4)), anchor);
+    assert_eq!(hub.metric("antiphon_airplay_blocks_late_total"), 0.0);
+}
+
+#[test]
 fn missed_packets_are_sent_again() {
     let hub = Hub::new(|_| {});
     let fake = Fake::new(&[]);

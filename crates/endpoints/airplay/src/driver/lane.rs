@@ -195,6 +195,16 @@ impl Lane {
     /// as a whole, so what is left before `from` goes with it.
     fn flush(&mut self, from: HubTime, now: HubTime) {
         self.queue.retain(|block| block.due < from);
+        if self.timeline.end().is_some() && from <= self.begun {
+            // What is left of the stretch is its run-up, and that must not stand in the way of what comes earlier.
+            self.queue.clear();
+            if self.first {
+                self.timeline.restart();
+            } else {
+                self.ask_flush();
+            }
+            return;
+        }
         if self.timeline.end().is_some_and(|end| end > from && end > now) {
             self.ask_flush();
         }
