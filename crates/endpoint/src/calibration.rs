@@ -19,7 +19,13 @@ pub struct Row {
 }
 
 /// Every measured make; of two that fit, the first counts.
-pub const TABLE: &[Row] = &[];
+pub const TABLE: &[Row] = &[Row {
+    kind: "pulse",
+    make: None,
+    latency_micros: 0,
+    source: "PulseAudio 16.1, null sink behind a remap sink at 48 kHz: the first sample of three sessions on two outputs, \
+             dated by the latency that the sink's monitor tells, lay 187 us before to 64 us after its due time",
+}];
 
 /// The row of a receiver, where its make was measured.
 pub fn of(descriptor: &Descriptor) -> Option<&'static Row> {
