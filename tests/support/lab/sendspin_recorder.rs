@@ -187,11 +187,7 @@ impl Drop for SendspinRecorder {
 /// What the client wrote so far, a value a line.
 type Said = Arc<Mutex<Vec<Value>>>;
 
-fn start(
-    lab: &Lab,
-    host: &str,
-    arguments: &[String],
-) -> LabResult<(Child, ChildStdin, Said)> {
+fn start(lab: &Lab, host: &str, arguments: &[String]) -> LabResult<(Child, ChildStdin, Said)> {
     let trouble = |e: std::io::Error| LabError::failed("start a recorder", e);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/sendspin/recorder.py");
     let log = lab.folder().join(format!("recorder-{host}.log"));
