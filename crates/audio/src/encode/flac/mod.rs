@@ -17,9 +17,6 @@ use crate::block::CHANNELS;
 /// Samples of a channel in a frame, at most: below the subset's 4,608 (RFC 9639, section 7).
 const MOST: usize = 4_096;
 
-/// The largest number a frame can carry (36 bits).
-const NUMBERS: u64 = 1 << 36;
-
 /// Which two channels are written (RFC 9639, section 9.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stereo {
@@ -29,11 +26,13 @@ enum Stereo {
     MidSide = 0b1010,
 }
 
-/// The encoder: what it has counted, and room to work in.
+/// The encoder: room to work in.
+///
+/// Frames are numbered 0, all of them: a receiver is sent frames that were made for it alone and frames that all share, and
+/// where the numbers of these leave a hole libFLAC 1.4 fills it with silence (seen with snapclient 0.26). It fills nothing
+/// where numbers go back or stay, and streaming decoders have no other use for them.
 #[derive(Debug, Default)]
 pub(super) struct Flac {
-    /// The number of the next frame's first sample.
-    number: u64,
     left: Vec<i32>,
     right: Vec<i32>,
     mid: Vec<i32>,
@@ -108,13 +107,12 @@ impl Flac {
         };
         let bits = &mut self.bits;
         bits.clear();
-        frame_header(bits, format, left.len(), stereo, self.number);
+        frame_header(bits, format, left.len(), stereo);
         for channel in channels {
             channel.write(bits);
         }
         let check = crc16(bits.whole_bytes());
         bits.put(u32::from(check), 16);
-        self.number = (self.number + left.len() as u64) % NUMBERS;
     }
 }
 
@@ -131,7 +129,7 @@ fn cheapest(left: &[i32], right: &[i32], mid: &[i32], side: &[i32]) -> Stereo {
 }
 
 /// RFC 9639, section 9.1.
-fn frame_header(bits: &mut Bits, format: Format, length: usize, stereo: Stereo, number: u64) {
+fn frame_header(bits: &mut Bits, format: Format, length: usize, stereo: Stereo) {
     // The sync code, and that blocks vary in size.
     bits.put(0xFFF9, 16);
     // The size follows in 16 bits.
@@ -154,27 +152,10 @@ fn frame_header(bits: &mut Bits, format: Format, length: usize, stereo: Stereo, 
         3,
     );
     bits.put(0, 1);
-    coded_number(bits, number);
+    // The number of its first sample, written as UTF-8 would: see `Flac`.
+    bits.put(0, 8);
     // At most 4,096, and never 0.
     bits.put(length as u32 - 1, 16);
     let check = crc8(bits.whole_bytes());
     bits.put(u32::from(check), 8);
-}
-
-/// A number as UTF-8 would write it, up to 36 bits (RFC 9639, section 9.1.5).
-fn coded_number(bits: &mut Bits, number: u64) {
-    if number < 0x80 {
-        bits.put(number as u32, 8);
-        return;
-    }
-    // Bits that follow the first byte's own: 6 a byte.
-    let mut following = 1;
-    while following < 6 && number >> (6 * following + 6 - following) != 0 {
-        following += 1;
-    }
-    let ones = !(0xFF_u32 >> (following + 1)) & 0xFF;
-    bits.put(ones | (number >> (6 * following)) as u32, 8);
-    for at in (0..following).rev() {
-        bits.put(0x80 | ((number >> (6 * at)) & 0x3F) as u32, 8);
-    }
 }
