@@ -41,17 +41,38 @@ impl Lab {
         server: (Ipv4Addr, u16),
         sink: Sink<'_>,
     ) -> LabResult<SnapClient> {
+        let place = ["-h", &server.0.to_string(), "-p", &server.1.to_string()].map(str::to_owned);
+        self.start_snapclient(host, id, &place, sink)
+    }
+
+    /// The same, which looks for a server by the host's name service; and more arguments, such as `--mixer hardware`.
+    pub fn looking_snapclient(
+        &self,
+        host: &str,
+        id: &str,
+        sink: Sink<'_>,
+        more: &[&str],
+    ) -> LabResult<SnapClient> {
+        self.name_service(host)?;
+        let more: Vec<String> = more.iter().map(|argument| (*argument).to_owned()).collect();
+        self.start_snapclient(host, id, &more, sink)
+    }
+
+    fn start_snapclient(
+        &self,
+        host: &str,
+        id: &str,
+        more: &[String],
+        sink: Sink<'_>,
+    ) -> LabResult<SnapClient> {
         let missing = missing_programs(&["snapclient"]);
         if !missing.is_empty() {
             return Err(LabError::Missing(missing));
         }
         let folder = self.folder().join(format!("snapclient-{id}"));
         std::fs::create_dir_all(&folder).map_err(|e| LabError::failed("make a client's folder", e))?;
-        let mut arguments: Vec<String> =
-            ["-h", &server.0.to_string(), "-p", &server.1.to_string(), "--hostID", id]
-                .map(str::to_owned)
-                .into();
-        arguments.extend(["--logsink".to_owned(), "stdout".to_owned()]);
+        let mut arguments = more.to_vec();
+        arguments.extend(["--hostID", id, "--logsink", "stdout"].map(str::to_owned));
         match sink {
             Sink::Output(rack, output) => {
                 // A short buffer at the device: what the player knows of its delay is as fresh as can be.

@@ -178,6 +178,13 @@ impl Client {
         }
     }
 
+    /// Tells it again what it is to be set to.
+    pub fn tell_again(&self, clock: &dyn Clock) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = *self.settings.borrow();
+        self.outlet.send(&server_settings(0, clock.now(), *told));
+    }
+
     /// It says how loud it is. What we told it last is no news.
     pub fn informed(&self, info: ClientInfo) {
         let before = self.level();
