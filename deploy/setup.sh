@@ -13,10 +13,10 @@ set -euo pipefail
 
 MIN_RUST=1.92
 
-# Building: GStreamer's headers, the linker. Running: its plugins, speech for the simulator, `ip` and
+# Building: GStreamer's headers, libopus (its library runs too), the linker. Running: its plugins, speech for the simulator, `ip` and
 # `unshare` for the private network of the demo.
 RUN_PACKAGES=(
-  gcc libc6-dev make pkg-config ca-certificates
+  gcc libc6-dev make pkg-config ca-certificates libopus-dev
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
   gstreamer1.0-libav gstreamer1.0-alsa
@@ -106,6 +106,7 @@ other_distribution() {
   for name in gstreamer-1.0 gstreamer-app-1.0 gstreamer-audio-1.0 gstreamer-net-1.0 gstreamer-controller-1.0; do
     pkg-config --atleast-version=1.22 "$name" 2>/dev/null || missing+=("$name >= 1.22 (development files)")
   done
+  pkg-config --exists opus 2>/dev/null || missing+=("opus (development files)")
   for name in cc make pkg-config gst-inspect-1.0 espeak-ng ip unshare nsenter; do
     command -v "$name" >/dev/null || missing+=("$name")
   done

@@ -66,9 +66,16 @@ fn extremes_survive() {
 }
 
 #[test]
-fn long_streams_count_on() {
-    // Frame numbers of one to four bytes.
-    survives(Depth::Sixteen, &pieces(&[4_096; 600], |at| (at % 97) as i16), 1);
+fn frames_leave_no_hole_for_decoders_to_fill() {
+    // A receiver that joins has a frame of its own made; what the others are sent goes on as if it had not.
+    let mut shared = Shared::new(format(Codec::Flac, Depth::Sixteen)).unwrap();
+    let mut thread = Thread::default();
+    let sound = pieces(&[BLOCK_FRAMES; 9], |at| (at % 97) as i16);
+    for run in [&sound[0..3], &sound[4..6], &sound[3..6], &sound[6..9]] {
+        let chunk = shared.chunk(&mut thread, run).bytes;
+        // The sync code with blocks of variable size, four bytes in all, and the number.
+        assert_eq!((chunk[0], chunk[1], chunk[4]), (0xFF, 0xF9, 0));
+    }
 }
 
 #[test]
@@ -79,6 +86,43 @@ fn pcm_is_little_endian() {
     assert_eq!(sixteen.chunk(&mut thread, std::slice::from_ref(&piece)).bytes[..], [2, 1, 0xFE, 0xFF]);
     let mut more = Shared::new(format(Codec::Pcm, Depth::TwentyFour)).unwrap();
     assert_eq!(more.chunk(&mut thread, &[piece]).bytes[..], [0, 2, 1, 0, 0xFE, 0xFF]);
+}
+
+#[test]
+fn opus_keeps_the_tone_and_says_its_delay() {
+    let rate = SampleRate::new(48_000).unwrap();
+    let format = |rate| Format { codec: Codec::Opus, rate, depth: Depth::Sixteen };
+    assert!(Shared::new(format(SampleRate::HUB)).is_err());
+    let mut shared = Shared::new(format(rate)).unwrap();
+    let mut grouping = shared.grouping(3);
+    let mut thread = Thread::default();
+    // Pieces that are no packets: 383 and 384 frames, as they come from the resampler.
+    let lengths: Vec<usize> = (0..120).map(|number| 383 + number % 2).collect();
+    let tone = |at: usize| ((at / 2) as f64 * 0.06).sin() * 10_000.0;
+    let sound = pieces(&lengths, |at| tone(at) as i16);
+    let (mut due, mut runs) = (HubTime::EPOCH, Vec::new());
+    for piece in &sound {
+        let next = due + Frames(piece.frames() as u64).duration(rate);
+        grouping.push(due, piece.clone(), &mut shared, |run| runs.push(run));
+        due = next;
+    }
+    let mut decoder =
+        opusic_c::Decoder::new(opusic_c::Channels::Stereo, opusic_c::SampleRate::Hz48000).unwrap();
+    let mut heard: Vec<i16> = Vec::new();
+    for run in runs {
+        let chunk = shared.chunk(&mut thread, &run.pieces);
+        assert!(chunk.frames == 960 && chunk.fresh && chunk.bytes.len() < 1_276);
+        let mut frames = vec![0_u16; 2 * 960];
+        assert_eq!(decoder.decode_to_slice(&chunk.bytes, &mut frames, false).unwrap(), 960);
+        heard.extend(frames.iter().map(|sample| sample.cast_signed()));
+    }
+    // Later by the delay it says, to the frame.
+    let delay = Frames::within(shared.delay() + std::time::Duration::from_nanos(1), rate).0 as usize;
+    let likeness = |shift: usize| -> f64 {
+        (20_000..30_000).map(|at| f64::from(heard[at + 2 * shift]) * tone(at)).sum()
+    };
+    let best = (delay - 20..delay + 20).max_by(|a, b| likeness(*a).total_cmp(&likeness(*b))).unwrap();
+    assert!(best.abs_diff(delay) <= 1, "{best} frames late, not {delay}");
 }
 
 /// One receiver.

@@ -7,6 +7,7 @@
 
 mod flac;
 mod grouping;
+mod opus;
 mod pcm;
 mod shared;
 
@@ -23,7 +24,7 @@ pub enum Codec {
     Pcm,
     /// Free Lossless Audio Codec (RFC 9639), its streamable subset: a frame a chunk.
     Flac,
-    /// Opus (RFC 6716): a packet a chunk.
+    /// Opus (RFC 6716): a packet of 20 ms a chunk, at 48 kHz.
     Opus,
 }
 
@@ -75,5 +76,11 @@ pub enum EncodeError {
         codec: Codec,
         /// The rate wished for.
         hertz: u32,
+    },
+    /// The library that codes will not begin.
+    #[error("{codec:?}'s library will not begin")]
+    Library {
+        /// The coding.
+        codec: Codec,
     },
 }

@@ -2,11 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
+use antiphon_domain::Frames;
 use bytes::Bytes;
 
 use super::flac::{self, Flac};
-use super::{Codec, EncodeError, Format, Piece, pcm};
+use super::opus::{self, Opus};
+use super::{Codec, EncodeError, Format, Grouping, Piece, pcm};
 
 /// Chunks remembered. Members of a group come to the same sound within a tick or two of their task; 48 chunks of three
 /// blocks are 1.1 s, enough for one whose session has just begun and who is given a whole lead at once.
@@ -17,7 +20,10 @@ const PLACES: usize = 192;
 
 /// A receiver's own state of an encoder that builds upon what came before; the others leave it empty.
 #[derive(Clone, Debug, Default)]
-pub struct Thread {}
+pub struct Thread {
+    /// The number of the chunk it was given last.
+    last: Option<u64>,
+}
 
 /// Bytes to be sent.
 #[derive(Clone, Debug)]
@@ -34,14 +40,24 @@ pub struct Chunk {
 #[derive(Debug)]
 pub struct Shared {
     format: Format,
-    flac: Flac,
+    coder: Coder,
+    /// Chunks made so far.
+    number: u64,
     made: VecDeque<Made>,
     /// Pieces that were put into chunks lately, and how many from each on end its chunk.
     places: VecDeque<(Arc<[i16]>, usize)>,
 }
 
 #[derive(Debug)]
+enum Coder {
+    Pcm,
+    Flac(Box<Flac>),
+    Opus(Opus),
+}
+
+#[derive(Debug)]
 struct Made {
+    number: u64,
     pieces: Vec<Piece>,
     bytes: Bytes,
 }
@@ -49,11 +65,16 @@ struct Made {
 impl Shared {
     /// An encoder that remembers nothing yet.
     pub fn new(format: Format) -> Result<Self, EncodeError> {
-        if format.codec == Codec::Opus && format.rate.hertz() != 48_000 {
-            return Err(EncodeError::Rate { codec: format.codec, hertz: format.rate.hertz() });
-        }
+        let coder = match format.codec {
+            Codec::Pcm => Coder::Pcm,
+            Codec::Flac => Coder::Flac(Box::default()),
+            Codec::Opus if format.rate.hertz() != 48_000 => {
+                return Err(EncodeError::Rate { codec: format.codec, hertz: format.rate.hertz() });
+            }
+            Codec::Opus => Coder::Opus(Opus::new().ok_or(EncodeError::Library { codec: format.codec })?),
+        };
         let (made, places) = (VecDeque::with_capacity(REMEMBERED), VecDeque::with_capacity(PLACES));
-        Ok(Self { format, flac: Flac::default(), made, places })
+        Ok(Self { format, coder, number: 0, made, places })
     }
 
     /// What it makes.
@@ -69,22 +90,43 @@ impl Shared {
         }
     }
 
+    /// How chunks must be cut for this coding, of pieces of a block or the like: `most` each where it takes any.
+    pub fn grouping(&self, most: usize) -> Grouping {
+        match self.coder {
+            Coder::Pcm | Coder::Flac(_) => Grouping::new(most),
+            Coder::Opus(_) => Grouping::exact(opus::FRAMES, self.format.rate),
+        }
+    }
+
+    /// How much later than put in a sound comes out of a decoder: chunks are to be stamped so much earlier.
+    pub fn delay(&self) -> Duration {
+        let frames = match &self.coder {
+            Coder::Pcm | Coder::Flac(_) => 0,
+            Coder::Opus(opus) => opus.delay() as u64,
+        };
+        Frames(frames).duration(self.format.rate)
+    }
+
     /// The pieces as one chunk.
-    pub fn chunk(&mut self, _thread: &mut Thread, pieces: &[Piece]) -> Chunk {
+    pub fn chunk(&mut self, thread: &mut Thread, pieces: &[Piece]) -> Chunk {
         let frames = pieces.iter().map(Piece::frames).sum();
         if let Some(made) = self.find(pieces) {
+            thread.last = Some(made.number);
             return Chunk { bytes: made.bytes.clone(), frames, fresh: false };
         }
-        let mut out = Vec::with_capacity(frames * 6);
-        match self.format.codec {
-            Codec::Flac => self.flac.encode(self.format, pieces, &mut out),
-            Codec::Pcm | Codec::Opus => pcm::encode(pieces, self.format.depth, &mut out),
+        self.number += 1;
+        let mut out = Vec::with_capacity(frames * 4);
+        match &mut self.coder {
+            Coder::Pcm => pcm::encode(pieces, self.format.depth, &mut out),
+            Coder::Flac(flac) => flac.encode(self.format, pieces, &mut out),
+            Coder::Opus(opus) => opus.encode(thread.last, self.number, pieces, &mut out),
         }
+        thread.last = Some(self.number);
         let bytes = Bytes::from(out);
         if self.made.len() == REMEMBERED {
             self.made.pop_front();
         }
-        self.made.push_back(Made { pieces: pieces.to_vec(), bytes: bytes.clone() });
+        self.made.push_back(Made { number: self.number, pieces: pieces.to_vec(), bytes: bytes.clone() });
         Chunk { bytes, frames, fresh: true }
     }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_audio::encode::{Grouping, Piece, Run, Thread};
+use antiphon_audio::resample::fixed::Stream;
 use antiphon_audio::{BLOCK_FRAMES, Block, CHANNELS};
 use antiphon_domain::{Frames, HubTime, Lead, SampleRate};
 use antiphon_endpoint::{Clock, EndpointEvent};
@@ -66,8 +67,12 @@ pub struct Lane {
     queue: VecDeque<Block>,
     grouping: Option<Grouping>,
     thread: Thread,
+    stream: Stream,
     /// When the last frame that was grouped or sent is over.
     end: Option<HubTime>,
+    /// When the client is told its settings again: its output opens with the first chunk after a silence, and what it
+    /// was told before that its output's mixer has not heard (snapclient 0.26, `--mixer hardware`).
+    again: Option<HubTime>,
     /// Until then nothing is sent: the client is throwing away what it had.
     hold: Option<HubTime>,
     silence: Arc<[i16]>,
@@ -94,7 +99,9 @@ impl Lane {
             queue: VecDeque::new(),
             grouping: None,
             thread: Thread::default(),
+            stream: Stream::default(),
             end: None,
+            again: None,
             hold,
             silence: vec![0; BLOCK_FRAMES * CHANNELS].into(),
             late: 0,
@@ -136,6 +143,10 @@ impl Lane {
         {
             self.transmit(run, encoder, now);
         }
+        if self.again.is_some_and(|again| again <= now) {
+            self.again = None;
+            self.client.tell_again(self.clock.as_ref());
+        }
         let playing = self.end.is_some_and(|end| end > now);
         self.client.set_playing(self.number, playing);
         if playing || !self.queue.is_empty() { Tick::Busy } else { Tick::Idle }
@@ -150,6 +161,7 @@ impl Lane {
         }
         self.grouping = Some(encoder.grouping());
         self.thread = Thread::default();
+        self.stream = Stream::default();
         self.end = None;
     }
 
@@ -192,11 +204,13 @@ impl Lane {
             self.too_late();
             return;
         }
-        let mut piece = Piece::whole(Arc::clone(&block.samples));
-        let mut due = block.due;
+        let (mut due, samples) = encoder.at_rate(&mut self.stream, block);
+        let (begins, rate) = (due, encoder.rate());
+        let mut piece = Piece::whole(samples);
+        let over = due + Frames(piece.frames() as u64).duration(rate);
         // Once everything was heard the client waits for the next chunk, and times it by its stamp.
         if let Some(end) = self.end.filter(|end| *end > now) {
-            let apart = frames_between(end, block.due);
+            let apart = frames_between(end, begins, rate);
             if apart > 0 {
                 self.fill(end, apart.unsigned_abs() as usize, encoder, now);
             } else {
@@ -208,13 +222,16 @@ impl Lane {
                 }
                 if apart == 0 {
                     // Exact on the grid, not by our rounding.
-                    due = block.due;
+                    due = begins;
                 }
             }
-        } else if let Some(run) = self.grouping.as_mut().and_then(Grouping::rest) {
-            self.transmit(run, encoder, now);
+        } else {
+            if let Some(run) = self.grouping.as_mut().and_then(Grouping::rest) {
+                self.transmit(run, encoder, now);
+            }
+            self.again = Some(now + self.lead.0 / 2);
         }
-        self.end = Some(block.end());
+        self.end = Some(over);
         self.group(due, piece, encoder, now);
     }
 
@@ -223,7 +240,7 @@ impl Lane {
         while filled < frames {
             let mut piece = Piece::whole(Arc::clone(&self.silence));
             piece.to = piece.to.min(frames - filled);
-            let due = from + Frames(filled as u64).duration(SampleRate::HUB);
+            let due = from + Frames(filled as u64).duration(encoder.rate());
             filled += piece.to;
             self.group(due, piece, encoder, now);
         }
@@ -241,7 +258,8 @@ impl Lane {
 
     fn transmit(&mut self, run: Run, encoder: &mut Encoder, now: HubTime) {
         let chunk = encoder.chunk(&mut self.thread, &run.pieces);
-        let stamp = Stamp::of(run.due - Duration::from_millis(u64::from(usual_buffer(self.lead))));
+        let buffer = Duration::from_millis(u64::from(usual_buffer(self.lead)));
+        let stamp = Stamp::of(run.due - buffer - encoder.delay());
         self.client.outlet.send_parts(&chunk_head(now, stamp, chunk.bytes.len()), &chunk.bytes);
         self.client.metrics.chunks.inc();
         self.client.metrics.bytes.inc_by(chunk.bytes.len() as u64);
@@ -271,10 +289,10 @@ fn millis(duration: Duration) -> u32 {
     duration.as_millis() as u32
 }
 
-/// How many frames of the hub's rate lie between two moments, to the nearest; below 0 when `to` is the earlier one.
-fn frames_between(from: HubTime, to: HubTime) -> i64 {
+/// How many frames of a rate lie between two moments, to the nearest; below 0 when `to` is the earlier one.
+fn frames_between(from: HubTime, to: HubTime, rate: SampleRate) -> i64 {
     let nanos = to.nanos().saturating_sub(from.nanos());
-    let frames = i128::from(nanos) * i128::from(SampleRate::HUB.hertz());
+    let frames = i128::from(nanos) * i128::from(rate.hertz());
     // Half a frame up; division that rounds down makes it the nearest on both sides of 0.
     (frames + 500_000_000).div_euclid(1_000_000_000) as i64
 }
