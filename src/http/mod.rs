@@ -9,6 +9,11 @@
 //! | `POST /api/{speakers\|groups}/{id}/mute` | `{"muted": true}`; the same scope |
 //! | `POST /api/{speakers\|groups}/{id}/play` | `{"url": "https://…"}` |
 //! | `POST /api/{speakers\|groups}/{id}/stop` | stops what its group plays |
+//! | `PUT /api/{speakers\|groups}/{id}/low-latency` | `{"on": true}`: as quick as every member can, from the next stream on |
+//! | `PUT /api/speakers/{id}/offset` | `{"offset_ms": -1000..1000}`: heard so much later than the others, at once |
+//! | `GET /api/sync` | how well each speaker keeps time, as far as its protocol tells |
+//! | `GET /api/pairing` | receivers that want something of a person: `approval`, `code`, or `nothing` any more |
+//! | `POST /api/pairing/{id}` | `{"answer": "approve\|refuse\|unpair"}` or `{"answer": "code", "code": "…"}` |
 //! | `PUT /api/groups/{id}` | `{"name": "…", "speakers": ["…"]}` forms or changes a group |
 //! | `DELETE /api/groups/{id}` | everybody is alone again |
 //! | `DELETE /api/speakers/{id}` | forgets a speaker |
