@@ -1,20 +1,20 @@
 //! What the rows of `antiphon_endpoint::calibration::TABLE` should be, from a mixed group as it plays with the rows that
 //! are there.
 //!
-//! What "heard on time" means is PulseAudio's report of its delay, as snapclient reads it: snapclient's row is 0, the
-//! others are how much later than it they are.
+//! What "heard on time" means is what the rack's PulseAudio says of its own delay: the `pulse` kind asks it, and its row is
+//! 0; the others are how much later than it they are.
 
 use antiphon_endpoint::calibration::TABLE;
 
 use crate::phase::Case;
 use crate::support::teams::{Make, Sender};
 
-/// Prints a row for each kind that played together with a snapclient.
+/// Prints a row for each kind that played together with a PulseAudio sink.
 pub fn print(case: &Case) {
     for team in case.teams.iter().filter(|team| team.sender == Sender::Antiphon) {
-        let reference = team.members.iter().find(|member| member.make == Make::Snapcast);
+        let reference = team.members.iter().find(|member| member.make == Make::Pulse);
         let Some(reference) = reference else { continue };
-        for member in team.members.iter().filter(|member| member.make != Make::Snapcast) {
+        for member in team.members.iter().filter(|member| member.make != Make::Pulse) {
             let later = team.pairs.iter().find_map(|pair| {
                 let (a, b) = (&pair.names.0, &pair.names.1);
                 match (a == &reference.name, b == &reference.name) {
@@ -28,11 +28,11 @@ pub fn print(case: &Case) {
             let row = TABLE.iter().find(|row| row.kind == kind).map_or(0, |row| row.latency_micros);
             match later {
                 Some(later) if later.is_finite() => println!(
-                    "sync: calibration of {kind}: has {row} us, heard {later:+.0} us later than the snapclient: \
+                    "sync: calibration of {kind}: has {row} us, heard {later:+.0} us later than the PulseAudio sink: \
                      should be {:.0} us",
                     row as f64 + later
                 ),
-                _ => println!("sync: calibration of {kind}: not heard within reach of the snapclient"),
+                _ => println!("sync: calibration of {kind}: not heard within reach of the PulseAudio sink"),
             }
         }
     }
