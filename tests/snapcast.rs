@@ -250,7 +250,9 @@ fn one_is_frozen(den: &mut Den, recorder: &mut Recorder) {
     for _ in 0..3 {
         let from = recorder.frames();
         den.clients[1].process().freeze();
-        den.wait_for("two", "given up", |speaker| speaker["endpoint"]["state"] != "ready");
+        // Not so long that the hub hangs up: snapclient 0.26 that finds its connection and its output gone when it wakes
+        // never moves again (seen; its log ends while it closes the output).
+        std::thread::sleep(Duration::from_secs(4));
         den.clients[1].process().thaw();
         let thawed = Instant::now();
         den.wait_in_time(recorder, &[1, 2, 3]);

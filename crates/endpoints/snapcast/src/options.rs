@@ -39,7 +39,7 @@ impl Default for SnapcastOptions {
             lead: Lead(Duration::from_secs(1)),
             quick: Lead(Duration::from_millis(250)),
             hello_timeout: Duration::from_secs(5),
-            silence: Duration::from_secs(8),
+            silence: Duration::from_secs(12),
             most_clients: 256,
         }
     }
