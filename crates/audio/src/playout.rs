@@ -114,8 +114,15 @@ impl Playout {
 
     /// The same for an output whose word is not exact, and whose pace changes ([`Trend`]): a sound server, a card.
     pub fn by_trend(output: SampleRate) -> Self {
+        // Such an output changes its pace while it is mended: mended sooner, it is less behind.
+        let settings = DriftSettings {
+            begin: Duration::from_micros(20),
+            end: Duration::from_micros(5),
+            horizon: Duration::from_secs(1),
+            ..DriftSettings::default()
+        };
         let clock = Follower::Trend(Trend::new());
-        Self { clock, ..Self::with(output, DriftSettings::default()) }
+        Self { clock, ..Self::with(output, settings) }
     }
 
     /// The same as [`Playout::new`] with other manners of correction.

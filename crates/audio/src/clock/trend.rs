@@ -28,7 +28,7 @@ const PRIOR: f64 = 300.0;
 const TELL: f64 = 60.0;
 
 /// A reading that is off by more than it may be and this, microseconds, says that the clock was set.
-const STEP: f64 = 2_000.0;
+const STEP: f64 = 1_000.0;
 
 /// Follows one clock.
 #[derive(Clone, Debug, Default)]
