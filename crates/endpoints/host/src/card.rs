@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use antiphon_audio::CHANNELS;
+use antiphon_audio::clock::Observed;
 use antiphon_audio::meter::Meter;
 use antiphon_audio::playout::Playout;
 use antiphon_domain::{Frames, HubTime, SampleRate};
@@ -34,6 +35,8 @@ const READ_EVERY: Duration = Duration::from_millis(20);
 const READING: Duration = Duration::from_micros(100);
 const METER_EVERY: Duration = Duration::from_millis(300);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// Readings in a row that must agree before we call a card ready: a card that starts may take a while to find its pace.
+const AGREED: u32 = 15;
 /// How long a card may take to begin.
 const BEGIN: Duration = Duration::from_secs(5);
 
@@ -73,6 +76,8 @@ struct Player<'a> {
     playout: Playout,
     meter: Meter,
     ready: bool,
+    /// Readings in a row that agreed.
+    agreed: u32,
     opened: HubTime,
     next_read: HubTime,
     next_meter: HubTime,
@@ -88,6 +93,7 @@ impl<'a> Player<'a> {
             playout: Playout::by_trend(SampleRate::HUB),
             meter: Meter::new(),
             ready: false,
+            agreed: 0,
             opened,
             next_read: opened,
             next_meter: opened + METER_EVERY,
@@ -129,13 +135,22 @@ impl<'a> Player<'a> {
         self.next_read = now + READ_EVERY;
         let before = self.session.clock.now();
         let Some(heard) = self.tail.heard() else {
-            let late = !self.ready && now.since(self.opened) > BEGIN;
-            return if late { Err("the sound card does not begin".to_owned()) } else { Ok(()) };
+            return if now.since(self.opened) > BEGIN && !self.ready {
+                Err("the sound card does not begin".to_owned())
+            } else {
+                Ok(())
+            };
         };
         let half = self.session.clock.now().since(before) / 2;
-        self.playout.heard(heard, before + half, half + READING);
-        if !self.ready {
+        match self.playout.heard(heard, before + half, half + READING) {
+            Observed::Taken => self.agreed = self.agreed.saturating_add(1),
+            Observed::Refused | Observed::Stepped => self.agreed = 0,
+        }
+        if !self.ready && self.agreed >= AGREED {
             self.ready = true;
+            // Before this nobody has promised to play.
+            self.playout.report();
+            self.session.missed.store(0, Ordering::Relaxed);
             (self.session.events)(EndpointEvent::Ready);
         }
         Ok(())
@@ -156,7 +171,7 @@ impl<'a> Player<'a> {
     /// Whether the next sound is near enough; before the card has begun, it wants its buffer full.
     fn is_time(&self, now: HubTime) -> bool {
         let next = Frames(self.playout.written());
-        match self.tail.heard().filter(|_| self.ready) {
+        match self.tail.heard() {
             Some(heard) => {
                 let ahead = Frames(next.0.saturating_sub(heard)).duration(SampleRate::HUB);
                 ahead <= self.session.depth.ahead
@@ -169,6 +184,9 @@ impl<'a> Player<'a> {
 
     fn tell(&mut self, now: HubTime) {
         let events = &self.session.events;
+        if !self.ready {
+            return;
+        }
         let missed = self.session.missed.swap(0, Ordering::Relaxed);
         if missed > 0 {
             events(EndpointEvent::Underrun { blocks: missed });

@@ -68,7 +68,7 @@ fn lab_sinks_keep_together() {
     print("two sinks", &pair);
     print("one that joined late, against the first", &late);
     // A machine that is busy with other things makes the sink's own clock stumble.
-    assert!(quantile(&pair, 0.5) < 100.0 && quantile(&late, 0.5) < 100.0);
+    assert!(quantile(&pair, 0.5) < 100.0 && quantile(&late, 0.5) < 300.0);
     assert!(pair.len() as u64 > seconds * 4 && late.len() as u64 > seconds);
 }
 

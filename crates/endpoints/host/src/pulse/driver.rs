@@ -18,10 +18,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
+use super::depth::Depth;
 use super::endpoint::{Order, Orders};
 use super::levels::{Levels, Turned};
 use super::place::{Place, Wire};
-use super::talk::{Depth, News, Talk};
+use super::talk::{News, Talk};
 use super::wire::message::COOKIE;
 use crate::metrics::SessionMetrics;
 

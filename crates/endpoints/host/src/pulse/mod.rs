@@ -4,17 +4,19 @@
 //! clock, it was 1 to 2 ms off for the first ten seconds and wandered by 70 to 190 us (standard deviation) afterwards.
 //! The server's own answers about its latency, asked for here, agreed within 10 us (median) from the first second on.
 
+mod depth;
 mod driver;
 mod endpoint;
 mod kind;
 mod levels;
 mod place;
+mod stream;
 mod talk;
 pub mod wire;
 
 pub use kind::{PulseKind, PulseOptions};
 
+pub(crate) use depth::Depth;
 pub(crate) use driver::{Session, sync};
 pub(crate) use endpoint::pair;
 pub(crate) use place::Place;
-pub(crate) use talk::Depth;

@@ -2,90 +2,32 @@
 //!
 //! A machine: bytes, blocks, levels and the time go in; bytes to send and news come out. The session's task (`driver`)
 //! feeds it, sends [`Talk::out`], and wakes it at [`Talk::deadline`]. The server asks for sound as it has room; what it
-//! is given is made by the corrected playout ([`Playout`]), which the server's own word on its place in time steers.
+//! is given is made by its [`Stream`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use antiphon_audio::clock::Observed;
-use antiphon_audio::drift::Corrections;
-use antiphon_audio::meter::{Meter, SILENCE_DBFS};
-use antiphon_audio::playout::{Playout, Report};
-use antiphon_audio::{Block, CHANNELS};
-use antiphon_domain::{Frames, HubTime, Level, SampleRate};
-use antiphon_endpoint::{LostReason, Pace};
+use antiphon_audio::Block;
+use antiphon_audio::playout::Report;
+use antiphon_domain::{HubTime, Level, SampleRate};
+use antiphon_endpoint::LostReason;
 
+use super::depth::Depth;
 use super::levels::{Change, Levels, Turned};
-use super::wire::frame::{Inbox, put_message, put_sound};
+use super::stream::{FRAME, Stream};
+use super::wire::frame::{Inbox, put_message};
 use super::wire::message::{self, COOKIE, Message, Wish};
 use super::wire::tags::Tags;
 
-/// Bytes of a frame: two channels of 16 bits.
-const FRAME: u32 = CHANNELS as u32 * 2;
-/// How often the server is asked for its place in time: often at first, to be right soon.
-const LOOK: Duration = Duration::from_millis(50);
-const FIRST_LOOKS: (Duration, u32) = (Duration::from_millis(25), 120);
 /// A server that has not answered for so long is frozen, or cut off.
 const SILENT: Duration = Duration::from_secs(2);
-/// Answers in a row that must agree before we call a sink ready.
-const AGREED: u32 = 4;
-/// The silence an idle sink still has before it when we call it ready.
-const COMING: Duration = Duration::from_millis(20);
-/// How long a sink may take until it plays: idle ones have up to two seconds of silence before them (PulseAudio 16.1).
-const LONGEST_WAKING: Duration = Duration::from_secs(5);
-const COUNT_EVERY: Duration = Duration::from_millis(200);
-const REPORT_EVERY: Duration = Duration::from_secs(1);
-const METER_EVERY: Duration = Duration::from_millis(300);
 /// The rate for sinks that do not have the hub's: most have this one.
 const OTHER_RATE: SampleRate = match SampleRate::new(48_000) {
     Some(rate) => rate,
     None => SampleRate::HUB,
 };
-/// Frames made at once, so that the pace is corrected often.
-const PIECE: usize = 441;
-/// Bytes that may wait for the socket before more sound is made.
-const WAITING: usize = 64 * 1024;
-/// Sound a server may be owed, bytes: a minute. One that wants more does not speak the protocol.
-const MOST_OWED: u64 = 60 * 48_000 * FRAME as u64;
 /// Blocks kept while the stream is being made: 4 s.
 const EARLY: usize = 512;
-
-/// How much sound a session keeps at the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Depth {
-    /// What the server keeps ready for its sink.
-    pub buffer: Duration,
-    /// The pieces it is asked for in, and what the sink keeps.
-    pub piece: Duration,
-    /// Sound is made at most so long before it is heard: the buffer, and what the sink adds to it.
-    pub ahead: Duration,
-    /// How early blocks must come: there must be time to make the sound, too.
-    pub lead: Duration,
-}
-
-impl Depth {
-    pub(crate) fn of(pace: Pace) -> Self {
-        let [buffer, piece, ahead, lead] = match pace {
-            Pace::Steady => [350, 20, 410, 450],
-            Pace::Quick => [60, 10, 90, 120],
-        }
-        .map(Duration::from_millis);
-        Self { buffer, piece, ahead, lead }
-    }
-
-    /// For this machine's own sound, which no network delays.
-    pub(crate) fn here(pace: Pace) -> Self {
-        match pace {
-            Pace::Steady => Self {
-                buffer: Duration::from_millis(200),
-                piece: Duration::from_millis(10),
-                ahead: Duration::from_millis(260),
-                lead: Duration::from_millis(300),
-            },
-            Pace::Quick => Self::of(pace),
-        }
-    }
-}
 
 /// What has happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,30 +57,6 @@ enum Asked {
     Look,
 }
 
-#[derive(Debug)]
-struct Stream {
-    channel: u32,
-    input: u32,
-    playout: Playout,
-    /// Bytes the server wants and has not been given.
-    owed: u64,
-    since: HubTime,
-    /// A frame, and when it is heard, as the server said last.
-    placed: Option<(u64, HubTime)>,
-    /// Answers in a row that agreed about it.
-    agreed: u32,
-    looks: u32,
-    next_look: HubTime,
-    next_count: HubTime,
-    next_report: HubTime,
-    /// Since the last report.
-    corrections: Corrections,
-    next_meter: HubTime,
-    ready: bool,
-    meter: Meter,
-    sounding: bool,
-}
-
 pub(crate) struct Talk {
     sink: String,
     depth: Depth,
@@ -151,19 +69,6 @@ pub(crate) struct Talk {
     stream: Option<Stream>,
     early: VecDeque<Block>,
     news: VecDeque<News>,
-}
-
-impl Stream {
-    /// When the next sound is to be made: so long before it is heard, and only if the server has asked for it.
-    fn next_sound(&self, rate: SampleRate, ahead: Duration) -> Option<HubTime> {
-        let (frame, heard) = self.placed.filter(|_| self.owed >= u64::from(FRAME))?;
-        let written = self.playout.written();
-        let moment = match written.checked_sub(frame) {
-            Some(more) => heard + Frames(more).duration(rate),
-            None => heard - Frames(frame - written).duration(rate),
-        };
-        Some(moment - ahead)
-    }
 }
 
 impl Talk {
@@ -215,9 +120,7 @@ impl Talk {
     pub(crate) fn deadline(&self) -> Option<HubTime> {
         let silent = self.asked.front().map(|(_, _, when)| *when + SILENT);
         let stream = self.stream.as_ref();
-        let looks = stream.map(|stream| stream.next_look.min(stream.next_count));
-        let sound = stream.and_then(|stream| stream.next_sound(self.rate, self.depth.ahead));
-        silent.into_iter().chain(looks).chain(sound).min()
+        silent.into_iter().chain(stream.map(Stream::deadline)).min()
     }
 
     pub(crate) fn play(&mut self, block: &Block) -> bool {
@@ -265,50 +168,14 @@ impl Talk {
         }
         let waits = self.asked.iter().any(|(_, asked, _)| *asked == Asked::Latency);
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        if !stream.ready && now.since(stream.since) >= LONGEST_WAKING {
-            let behind = stream.placed.map_or(Duration::ZERO, |(_, heard)| heard.since(now));
-            let millis = behind.as_millis();
-            return Err(LostReason::Unavailable(format!("its sink plays nothing, or {millis} ms behind")));
+        stream.check(now)?;
+        stream.count(now, &mut self.news);
+        stream.measure(now, &mut self.news);
+        stream.feed(now, &mut self.out);
+        if stream.looks_now(now) && !waits {
+            let channel = stream.channel;
+            self.ask(Asked::Latency, now, |tag| message::ask_latency(tag, channel));
         }
-        if now >= stream.next_count {
-            stream.next_count = now + COUNT_EVERY;
-            let mut report = stream.playout.report();
-            stream.corrections.rate += report.corrections.rate;
-            stream.corrections.frames += report.corrections.frames;
-            stream.corrections.reanchored += report.corrections.reanchored;
-            // Before the sink is there, nobody has promised to play.
-            if report.late_blocks > 0 && stream.ready {
-                self.news.push_back(News::Late(report.late_blocks));
-            }
-            if now >= stream.next_report {
-                stream.next_report = now + REPORT_EVERY;
-                report.corrections = std::mem::take(&mut stream.corrections);
-                self.news.push_back(News::Report(report));
-            }
-        }
-        if now >= stream.next_look {
-            let (first, count) = FIRST_LOOKS;
-            stream.next_look = now + if stream.looks < count { first } else { LOOK };
-            stream.looks += 1;
-            if !waits {
-                let channel = stream.channel;
-                self.ask(Asked::Latency, now, |tag| message::ask_latency(tag, channel));
-            }
-        }
-        if let Some(stream) = &mut self.stream
-            && now >= stream.next_meter
-        {
-            stream.next_meter = now + METER_EVERY;
-            // One reading of silence after the last sound, then none.
-            let reading = stream.meter.take().filter(|reading| reading.peak_dbfs > SILENCE_DBFS);
-            if stream.sounding || reading.is_some() {
-                let (rms, peak) = reading
-                    .map_or((SILENCE_DBFS, SILENCE_DBFS), |reading| (reading.rms_dbfs, reading.peak_dbfs));
-                self.news.push_back(News::Meter(rms, peak));
-            }
-            stream.sounding = reading.is_some();
-        }
-        self.feed(now);
         Ok(())
     }
 
@@ -327,10 +194,7 @@ impl Talk {
             }
             Message::Request { channel, bytes } if ours(channel) => {
                 if let Some(stream) = &mut self.stream {
-                    stream.owed += u64::from(bytes);
-                    if stream.owed > MOST_OWED {
-                        return Err(LostReason::Protocol(format!("it wants {} bytes of sound", stream.owed)));
-                    }
+                    stream.wanted(bytes)?;
                 }
             }
             Message::Killed(channel) if ours(channel) => {
@@ -341,10 +205,7 @@ impl Talk {
             }
             Message::Moved(channel, false) if ours(channel) => {
                 if let Some(stream) = &mut self.stream {
-                    stream.playout.restarted();
-                    stream.placed = None;
-                    stream.looks = 0;
-                    stream.next_look = now;
+                    stream.moved(now);
                 }
             }
             Message::InputChanged(input) => {
@@ -385,7 +246,14 @@ impl Talk {
                 self.create(now);
             }
             Asked::Create => self.created(reply, now)?,
-            Asked::Latency => self.placed(reply, when, now)?,
+            Asked::Latency => {
+                let latency = message::latency(reply).map_err(protocol)?;
+                if let Some(stream) = &mut self.stream
+                    && stream.told(&latency, when, now)?
+                {
+                    self.news.push_back(News::Ready);
+                }
+            }
             Asked::Level => {
                 self.levels.set();
                 self.set_level(now);
@@ -440,78 +308,15 @@ impl Talk {
         if made.suspended {
             return Err(suspended());
         }
-        let mut playout = Playout::by_trend(self.rate);
+        let mut stream = Stream::new(&made, self.rate, self.depth.ahead, now)?;
         for block in self.early.drain(..) {
-            playout.play(&block);
+            stream.playout.play(&block);
         }
-        self.stream = Some(Stream {
-            channel: made.channel,
-            input: made.input,
-            playout,
-            owed: u64::from(made.wanted).min(MOST_OWED),
-            since: now,
-            placed: None,
-            agreed: 0,
-            looks: 0,
-            next_look: now,
-            next_count: now + COUNT_EVERY,
-            next_report: now + REPORT_EVERY,
-            corrections: Corrections::default(),
-            next_meter: now + METER_EVERY,
-            ready: false,
-            meter: Meter::new(),
-            sounding: false,
-        });
+        self.stream = Some(stream);
         self.ask(Asked::Subscribe, now, message::subscribe);
         // What was wished meanwhile.
         self.set_level(now);
         Ok(())
-    }
-
-    /// The server has said where it is.
-    fn placed(&mut self, reply: Tags<'_>, asked: HubTime, now: HubTime) -> Result<(), LostReason> {
-        let latency = message::latency(reply).map_err(protocol)?;
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        let Ok(read) = u64::try_from(latency.read) else {
-            return Err(LostReason::Protocol(format!("it has played {} bytes", latency.read)));
-        };
-        // It looked at its clock somewhere between our question and its answer.
-        let half = now.since(asked) / 2;
-        let (frame, heard) =
-            (read / u64::from(FRAME), asked + half + Duration::from_micros(latency.sink_micros));
-        stream.placed = Some((frame, heard));
-        match stream.playout.heard(frame, heard, half + Duration::from_micros(1)) {
-            Observed::Taken => stream.agreed += 1,
-            Observed::Refused | Observed::Stepped => {
-                // Where it is now is to be known soon.
-                stream.agreed = 0;
-                stream.looks = 0;
-                stream.next_look = now + FIRST_LOOKS.0;
-            }
-        }
-        // A sink that was idle may have seconds of silence before it, and may take some of it back as it begins.
-        let room = stream.next_sound(self.rate, self.depth.ahead).is_none_or(|sound| sound <= now + COMING);
-        if !stream.ready && read > 0 && room && stream.agreed >= AGREED {
-            stream.ready = true;
-            self.news.push_back(News::Ready);
-        }
-        Ok(())
-    }
-
-    /// Makes the sound that the server wants, as far as it is time and the socket takes it.
-    fn feed(&mut self, now: HubTime) {
-        let Some(stream) = &mut self.stream else { return };
-        let mut samples = [0; PIECE * CHANNELS];
-        while self.out.len() < WAITING
-            && stream.next_sound(self.rate, self.depth.ahead).is_some_and(|moment| moment <= now)
-        {
-            let frames = (stream.owed / u64::from(FRAME)).min(PIECE as u64) as usize;
-            let samples = &mut samples[..frames * CHANNELS];
-            stream.playout.fill(samples);
-            stream.meter.add(samples);
-            put_sound(&mut self.out, stream.channel, samples);
-            stream.owed -= frames as u64 * u64::from(FRAME);
-        }
     }
 
     fn set_level(&mut self, now: HubTime) {
@@ -542,4 +347,54 @@ fn suspended() -> LostReason {
 
 fn protocol(error: impl std::fmt::Display) -> LostReason {
     LostReason::Protocol(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_endpoint::Pace;
+
+    use super::super::wire::tags::Writer;
+    use super::*;
+
+    fn talk() -> Talk {
+        let depth = Depth::of(Pace::Steady);
+        Talk::begin("out".into(), depth, Levels::new(true), &[0; COOKIE], HubTime::EPOCH)
+    }
+
+    fn frame(message: Writer) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put_message(&mut bytes, &message.into_bytes());
+        bytes
+    }
+
+    #[test]
+    fn one_that_says_nothing_is_given_up_in_time() {
+        let mut talk = talk();
+        assert_eq!(talk.tick(HubTime::EPOCH), Ok(()));
+        let deadline = talk.deadline().unwrap();
+        assert!(deadline <= HubTime::EPOCH + SILENT);
+        assert!(matches!(talk.tick(deadline), Err(LostReason::Disconnected(_))));
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let refuse =
+            |code: u32| talk().hear(&frame(Writer::default().u32(0).u32(1).u32(code)), HubTime::EPOCH);
+        assert_eq!(refuse(1), Err(LostReason::PasswordRequired));
+        assert!(matches!(refuse(7), Err(LostReason::Protocol(_))));
+        let old = frame(Writer::default().u32(2).u32(1).u32(12));
+        assert!(matches!(talk().hear(&old, HubTime::EPOCH), Err(LostReason::Protocol(_))));
+        // Answers to what nobody asked change nothing.
+        assert_eq!(talk().hear(&frame(Writer::default().u32(2).u32(99)), HubTime::EPOCH), Ok(()));
+    }
+
+    #[test]
+    fn blocks_wait_for_the_stream_and_not_without_bound() {
+        let mut talk = talk();
+        let block = Block { due: HubTime::EPOCH, samples: vec![0; 704].into() };
+        let taken = (0..10_000).filter(|_| talk.play(&block)).count();
+        assert_eq!(taken, EARLY);
+        talk.flush(HubTime::EPOCH);
+        assert!(talk.play(&block));
+    }
 }
