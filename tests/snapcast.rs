@@ -174,10 +174,10 @@ fn stream_of(den: &Den, output: usize) -> Option<(String, i64)> {
     let list: Value = serde_json::from_str(&list).ok()?;
     let sinks = den.lab.output(den.rack.client("pactl").args(["list", "short", "sinks"])).ok()?;
     let wanted = den.rack.output(output);
-    let sink = sinks.lines().find(|line| line.split('\t').nth(1) == Some(&wanted))?.split('\t').next()?;
-    let of_it = |input: &&Value| {
-        input["sink"].to_string() == sink && input["properties"]["application.name"] == "Snapcast"
-    };
+    let line = sinks.lines().find(|line| line.split('\t').nth(1) == Some(&wanted))?;
+    let sink: u64 = line.split('\t').next()?.parse().ok()?;
+    let of_it =
+        |input: &&Value| input["sink"] == sink && input["properties"]["application.name"] == "Snapcast";
     let input = list.as_array()?.iter().find(of_it)?.clone();
     let percent =
         input["volume"]["front-left"]["value_percent"].as_str()?.trim_end_matches('%').parse().ok()?;
