@@ -4,19 +4,23 @@
 //! The hub and `sendspin serve` (aiosendspin) are each a process of their own and play to the same clients: the reference
 //! library's, which decrypt what they are sent and throw it away, in a third process. The cost of one more is what nine
 //! cost beyond one, over eight: decoding and encoding are shared by a group, encrypting and sending are not. The ratio
-//! that is asked for is at most a fifth.
+//! that is asked for is at most a fifth. What is played is noise over a tone, which FLAC makes two thirds of, and clients
+//! hold some seconds of it: a server that sends all it has at once has not much to do afterwards.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that cannot go on says where")]
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::{Alexa, HubProcess, PATIENCE, figure, free_port};
 
-const TRACK: &str = "tone-440-120s.mp3";
+/// A name by which the simulated service serves what it finds in its folder.
+const TRACK: &str = "tone-441-120s.wav";
+const LENGTH: u32 = 120;
 const WATCH: Duration = Duration::from_secs(12);
 const MORE: usize = 8;
 
@@ -24,6 +28,7 @@ fn main() {
     if support::only_tried() {
         return;
     }
+    make_track();
     let peers = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("peers/venv/bin");
     if !peers.join("sendspin").is_file() {
         eprintln!("bench: the Sendspin reference client is not installed (deploy/setup.sh test)");
@@ -63,6 +68,14 @@ fn hub(peers: &Path, codec: &str, players: usize) -> (f64, f64) {
     let spent = hub.cpu_during(WATCH).as_secs_f64() * 60.0 / WATCH.as_secs_f64();
     let memory = hub.memory("VmRSS");
     nulls.still_playing();
+    if players > 1 {
+        figure(
+            "sendspin_chunks_shared",
+            &format!("codec=\"{codec}\",players=\"{players}\""),
+            shared(&config),
+            "",
+        );
+    }
     drop(hub);
     alexa.stop();
     (spent, memory)
@@ -92,9 +105,47 @@ fn rival(peers: &Path, codec: &str, players: usize) -> (f64, f64) {
     (spent, memory)
 }
 
-/// The track as a file: the simulated service made it for the hub before.
+/// The track as a file, where the simulated service looks for it.
 fn track() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-media").join(TRACK)
+}
+
+/// Writes it: 16-bit stereo at 44.1 kHz.
+fn make_track() {
+    let size = LENGTH * 44_100 * 4;
+    let mut file = b"RIFF".to_vec();
+    file.extend_from_slice(&(36 + size).to_le_bytes());
+    file.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x02\0");
+    file.extend_from_slice(&44_100u32.to_le_bytes());
+    file.extend_from_slice(&(44_100u32 * 4).to_le_bytes());
+    file.extend_from_slice(b"\x04\0\x10\0data");
+    file.extend_from_slice(&size.to_le_bytes());
+    let mut random = 1u32;
+    for frame in 0..LENGTH * 44_100 {
+        let tone = (f64::from(frame) * 441.0 * std::f64::consts::TAU / 44_100.0).sin() * 8_000.0;
+        for _ in 0..2 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = (random >> 22) as i16 - 512;
+            file.extend_from_slice(&(tone as i16 + noise).to_le_bytes());
+        }
+    }
+    std::fs::create_dir_all(track().parent().unwrap()).unwrap();
+    std::fs::write(track(), file).unwrap();
+}
+
+/// How many of the chunks that the hub sent had been encoded for another client before.
+fn shared(config: &str) -> f64 {
+    let port = config.split("listen = \"127.0.0.1:").nth(1).unwrap().split('"').next().unwrap();
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let counted = |name: &str| -> f64 {
+        let line = answer.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse().unwrap()
+    };
+    let shared = counted("antiphon_sendspin_shared_chunks_total");
+    shared / (shared + counted("antiphon_sendspin_encoded_chunks_total"))
 }
 
 /// Processor seconds that a process has used, and its children that ended.

@@ -14,7 +14,7 @@ from aiosendspin.client import SendspinClient
 from aiosendspin.client.listener import ClientListener
 from aiosendspin.models.player import ClientHelloPlayerSupport, SupportedAudioFormat
 from aiosendspin.models.types import AudioCodec, PlayerCommand, Roles
-from aiosendspin.noise.constants import NoiseCipherSuite
+from aiosendspin.noise.session import NoiseCipherSuite
 from aiosendspin.noise.keys import Identity
 from aiosendspin.noise.trust_store import InMemoryClientPairingStore
 
@@ -35,7 +35,7 @@ async def null(port, codec, suite, chunks):
             client_name=f"Null {port}",
             roles=[Roles.PLAYER],
             pairing_store=store,
-            player_support=ClientHelloPlayerSupport(supported_formats=[spoken], buffer_capacity=2_000_000),
+            player_support=ClientHelloPlayerSupport(supported_formats=[spoken], buffer_capacity=500_000),
             state_supported_commands=[PlayerCommand.VOLUME, PlayerCommand.MUTE],
             cipher_suite=suite,
         )
