@@ -12,6 +12,7 @@ use antiphon_endpoint::{Arrival, ArrivalSink, Ask, Clock, Descriptor, Wants};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use crate::driver::bell::Bell;
 use crate::driver::inbox::Session;
 use crate::metrics::Metrics;
 use crate::options::{SendspinOptions, Unpaired};
@@ -91,6 +92,8 @@ pub struct Hub {
     pub metrics: Metrics,
     /// The roles' encoders and numbers.
     pub roles: Shared,
+    /// Rung when a group's blocks are there.
+    pub bell: Arc<Bell>,
     trust: OnceLock<Trust>,
     /// The hub's clock, from whoever handed it in first.
     clock: OnceLock<Arc<dyn Clock>>,
@@ -101,7 +104,8 @@ impl Hub {
     /// Nobody known yet.
     pub fn new(runtime: Handle, options: SendspinOptions, metrics: Metrics, roles: Shared) -> Self {
         let (trust, clock, known) = (OnceLock::new(), OnceLock::new(), Mutex::default());
-        Self { runtime, options, metrics, roles, trust, clock, known }
+        let bell = Bell::hang(&runtime);
+        Self { runtime, options, metrics, roles, bell, trust, clock, known }
     }
 
     /// The keys; the file is read when they are asked for first.

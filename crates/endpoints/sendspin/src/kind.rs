@@ -201,7 +201,7 @@ impl Kind for SendspinKind {
     ) -> Box<dyn Endpoint> {
         self.hub.set_clock(&clock);
         let session = Session {
-            inbox: Inbox::new(run_blocks(pace)),
+            inbox: Inbox::new(run_blocks(pace), Arc::clone(&self.hub.bell)),
             events,
             pace,
             caps: self.caps(descriptor, pace),

@@ -12,6 +12,7 @@ use antiphon_endpoint::{Caps, Control, Endpoint, EventSink, Pace};
 use prometheus::IntCounter;
 use tokio::sync::Notify;
 
+use super::bell::Bell;
 use crate::metrics::Counted;
 
 /// Blocks that wait, at most: 8 s, more than any lead.
@@ -40,6 +41,7 @@ struct Held {
 pub struct Inbox {
     held: Mutex<Held>,
     woken: Notify,
+    bell: Arc<Bell>,
     run: usize,
 }
 
@@ -55,9 +57,14 @@ pub struct Taken {
 }
 
 impl Inbox {
-    /// An empty one that wakes for `run` blocks.
-    pub fn new(run: usize) -> Arc<Self> {
-        Arc::new(Self { held: Mutex::default(), woken: Notify::new(), run: run.max(1) })
+    /// An empty one that rings for `run` blocks.
+    pub fn new(run: usize, bell: Arc<Bell>) -> Arc<Self> {
+        Arc::new(Self { held: Mutex::default(), woken: Notify::new(), bell, run: run.max(1) })
+    }
+
+    /// Wakes the connection.
+    pub fn wake(&self) {
+        self.woken.notify_one();
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -127,7 +134,7 @@ impl Endpoint for SendspinEndpoint {
         let wake = held.fresh == self.inbox.run;
         drop(held);
         if wake {
-            self.inbox.woken.notify_one();
+            self.inbox.bell.ring(&self.inbox);
         }
     }
 

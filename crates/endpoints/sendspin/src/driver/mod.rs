@@ -1,5 +1,6 @@
 //! The sockets: dialling clients, taking their calls, and the one task of each connection.
 
+pub mod bell;
 pub mod connection;
 pub mod dial;
 pub mod door;
