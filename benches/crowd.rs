@@ -120,11 +120,13 @@ fn run(length: Duration) -> LabResult<()> {
     let picture = house.get(&lab, "/api/hub")?;
     let playing = speakers(&picture).filter(|speaker| speaker["playing"] == true).count();
     println!("crowd_still_playing {playing} of {many}");
+    let mut more: BTreeMap<&str, f64> = BTreeMap::new();
     for (name, count) in &after {
-        let more = count - before.get(name).copied().unwrap_or_default();
-        if more > 0.0 {
-            println!("crowd_hub_count {more:.0} {name}");
-        }
+        let family = name.split('{').next().unwrap_or(name);
+        *more.entry(family).or_default() += count - before.get(name).copied().unwrap_or_default();
+    }
+    for (name, count) in more {
+        println!("crowd_hub_count{{of=\"{name}\"}} {count:.0}");
     }
     crowd.print_troubles(&logs);
     Ok(())
