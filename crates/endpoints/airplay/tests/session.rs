@@ -4,6 +4,7 @@
 
 mod fake;
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use antiphon_audio::Block;
@@ -356,6 +357,29 @@ fn dropping_says_farewell_in_bounded_time() {
     hub.runtime.block_on(hub.kind.farewell(PATIENCE));
     assert_eq!(hub.metric("antiphon_airplay_sessions"), 0.0);
     assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(hub.metric("antiphon_airplay_sessions_lost_total"), 0.0);
+}
+
+#[test]
+fn a_receiver_that_takes_no_farewell_is_let_go_all_the_same() {
+    let hub = Hub::new(|_| {});
+    let fake = Fake::new(&[("TEARDOWN", Trick::Status(501))]);
+    let opened = hub.open(&hub.descriptor(fake.address));
+    opened.ready();
+    drop(opened);
+    fake.request("TEARDOWN");
+    fake.is_let_go();
+}
+
+#[test]
+fn one_that_still_takes_leave_of_us_is_asked_again() {
+    let hub = Hub::new(|_| {});
+    let fake = Fake::new(&[]);
+    let first = hub.open(&hub.descriptor(fake.address));
+    first.ready();
+    fake.busy.store(2, Ordering::Relaxed);
+    drop(first);
+    hub.open(&hub.descriptor(fake.address)).ready();
     assert_eq!(hub.metric("antiphon_airplay_sessions_lost_total"), 0.0);
 }
 

@@ -30,9 +30,10 @@ pub enum Item {
 /// An open session.
 pub struct AirplayEndpoint {
     caps: Caps,
-    items: mpsc::Sender<Item>,
+    /// Before `items`, so that it is dropped first: the session must not see its lane end while the hub seems to be there.
     level: watch::Sender<Option<Level>>,
     now: watch::Sender<Option<Arc<NowPlaying>>>,
+    items: mpsc::Sender<Item>,
     /// A flush that found the queue full; it goes in front of whatever comes next.
     owed: Option<HubTime>,
     metrics: SessionMetrics,
@@ -64,7 +65,7 @@ pub fn open(
         nows,
     };
     runtime.spawn(session.run(to_pump));
-    AirplayEndpoint { caps, items, level, now, owed: None, metrics: session_metrics }
+    AirplayEndpoint { caps, level, now, items, owed: None, metrics: session_metrics }
 }
 
 impl AirplayEndpoint {

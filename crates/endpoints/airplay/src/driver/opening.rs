@@ -53,11 +53,11 @@ pub async fn begin(session: &mut Session, items: mpsc::Receiver<Item>) -> Result
     let pass = Pass { password: target.password.clone(), capitals: target.quirks.capital_digest };
     let mut rtsp = Rtsp::new(stream, id, identity, pass, session.options.answer_timeout).map_err(local)?;
     let (us, peer) = rtsp.ends().map_err(local)?;
-    let forsaken = target.leftovers.reset(&target.speaker);
+    let former = target.leftovers.reset(&target.speaker);
     rtsp.ask("OPTIONS", &[], None).await?;
     let key = if target.encrypt { Some(new_key()?) } else { None };
     let description = sdp::announce(id, us.ip(), peer.ip(), key.as_ref());
-    announce(&mut rtsp, &description, forsaken).await?;
+    announce(&mut rtsp, &description, former).await?;
 
     let (sequence, timestamp): (u16, u32) = (rand::random(), rand::random());
     let ring = Arc::new(Mutex::new(Ring::new()));
@@ -164,12 +164,13 @@ fn new_key() -> Result<SessionKey, LostReason> {
         .ok_or_else(|| LostReason::Local("no key can be made".to_owned()))
 }
 
-/// Asks for the session. A receiver that was `forsaken` by a former one of ours needs a moment to let that go.
-async fn announce(rtsp: &mut Rtsp, description: &str, forsaken: bool) -> Result<(), LostReason> {
+/// Asks for the session. A receiver that may still take itself for that of a `former` one of ours needs a moment to let
+/// that go.
+async fn announce(rtsp: &mut Rtsp, description: &str, former: bool) -> Result<(), LostReason> {
     let (mut times, pause) = LETTING_GO;
     loop {
         match rtsp.ask("ANNOUNCE", &[], Some((sdp::CONTENT_TYPE, description.as_bytes()))).await {
-            Err(LostReason::Busy) if forsaken && times > 0 => times -= 1,
+            Err(LostReason::Busy) if former && times > 0 => times -= 1,
             answer => return answer.map(drop),
         }
         sleep(pause).await;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use antiphon_domain::Level;
 use antiphon_endpoint::{Clock, EndpointEvent, EventSink, LostReason, NowPlaying, SyncReport};
 use prometheus::IntGauge;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
@@ -89,6 +90,7 @@ impl Session {
     pub async fn run(mut self, items: mpsc::Receiver<Item>) {
         let mut dropped = self.levels.clone();
         let speaker = self.target.speaker.clone();
+        let _stay = self.target.leftovers.stay(&speaker);
         let begun = tokio::select! {
             begun = opening::begin(&mut self, items) => begun,
             () = closed(&mut dropped) => {
@@ -103,7 +105,11 @@ impl Session {
                 (self.events)(EndpointEvent::Ready);
                 let outcome = self.converse(&mut running).await;
                 if !running.parted {
-                    self.target.leftovers.keep(&speaker, running.rtsp.into_stream());
+                    let mut stream = running.rtsp.into_stream();
+                    // One that is there is free for others at once, whatever it did with the farewell; one that is cut
+                    // off is told again and again by the system.
+                    let _ = stream.shutdown().await;
+                    self.target.leftovers.keep(&speaker, stream);
                 }
                 outcome
             }

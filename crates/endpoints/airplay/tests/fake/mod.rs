@@ -9,7 +9,7 @@ pub mod hub;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -46,6 +46,8 @@ pub struct Fake {
     audio_in: Receiver<Vec<u8>>,
     control_in: Receiver<Vec<u8>>,
     timing_in: Receiver<Vec<u8>>,
+    /// Conversations that have ended.
+    over: Receiver<()>,
     control: UdpSocket,
     timing: UdpSocket,
     /// The sender's control and timing ports, once SETUP told them.
@@ -53,6 +55,8 @@ pub struct Fake {
     connection: Arc<Mutex<Option<TcpStream>>>,
     /// While set, requests are read and not answered.
     pub mute: Arc<AtomicBool>,
+    /// So many sessions more are refused as if somebody else played.
+    pub busy: Arc<AtomicU32>,
 }
 
 impl Fake {
@@ -64,17 +68,20 @@ impl Fake {
         let stream_port = stream.local_addr().unwrap().port();
         let ports = [&audio, &control, &timing].map(|socket| socket.local_addr().unwrap().port());
         let (tell, requests) = channel();
+        let (ended, over) = channel();
         let fake = Fake {
             address: listener.local_addr().unwrap(),
             requests,
             audio_in: listen(audio, stream),
             control_in: heard(control.try_clone().unwrap()),
             timing_in: heard(timing.try_clone().unwrap()),
+            over,
             control,
             timing,
             theirs: Arc::default(),
             connection: Arc::default(),
             mute: Arc::default(),
+            busy: Arc::default(),
         };
         let talk = Conversation {
             tricks: tricks.to_vec(),
@@ -84,6 +91,7 @@ impl Fake {
             timing: fake.timing.try_clone().unwrap(),
             theirs: Arc::clone(&fake.theirs),
             mute: Arc::clone(&fake.mute),
+            busy: Arc::clone(&fake.busy),
         };
         let connection = Arc::clone(&fake.connection);
         std::thread::spawn(move || {
@@ -91,6 +99,7 @@ impl Fake {
                 let stream = stream.unwrap();
                 *connection.lock().unwrap() = Some(stream.try_clone().unwrap());
                 talk.run(stream);
+                let _ = ended.send(());
             }
         });
         fake
@@ -144,6 +153,11 @@ impl Fake {
         self.timing.send_to(packet, timing).unwrap();
     }
 
+    /// Waits until a conversation has ended.
+    pub fn is_let_go(&self) {
+        self.over.recv_timeout(PATIENCE).expect("the connection stays");
+    }
+
     /// Ends the connection without a word.
     pub fn hang_up(&self) {
         let connection = self.connection.lock().unwrap();
@@ -159,6 +173,7 @@ struct Conversation {
     timing: UdpSocket,
     theirs: Arc<Mutex<Option<(SocketAddr, SocketAddr)>>>,
     mute: Arc<AtomicBool>,
+    busy: Arc<AtomicU32>,
 }
 
 impl Conversation {
@@ -170,6 +185,12 @@ impl Conversation {
                 continue;
             }
             let mut status = 200;
+            let less = |busy: u32| busy.checked_sub(1);
+            if request.method == "ANNOUNCE"
+                && self.busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+            {
+                status = 453;
+            }
             let mut more = String::new();
             match self.tricks.iter().find(|(method, _)| *method == request.method) {
                 Some((_, Trick::Status(code))) => status = *code,
