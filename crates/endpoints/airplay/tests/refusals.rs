@@ -4,7 +4,7 @@
 
 mod fake;
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -94,12 +94,10 @@ fn nobody_there_is_unreachable() {
     );
 }
 
-#[test]
-fn a_host_that_never_answers_is_given_up() {
-    let hub = Hub::new(|options| options.connect_timeout = Duration::from_millis(600));
-    // A listener whose queue is full drops further attempts without a word.
+/// A listener whose queue is full, which drops further attempts without a word; its address, and what keeps it so.
+fn deaf() -> (SocketAddr, impl Sized) {
     let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    full.bind(&std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
     full.listen(0).unwrap();
     let address = full.local_addr().unwrap().as_socket().unwrap();
     let mut waiting = Vec::new();
@@ -107,10 +105,33 @@ fn a_host_that_never_answers_is_given_up() {
         waiting.push(stream);
         assert!(waiting.len() < 100, "the queue never fills");
     }
+    (address, (full, waiting))
+}
+
+#[test]
+fn a_host_that_never_answers_is_given_up() {
+    let hub = Hub::new(|options| options.connect_timeout = Duration::from_millis(600));
+    let (address, _full) = deaf();
     let begun = Instant::now();
     let reason = hub.open(&hub.descriptor(address)).lost();
     assert!(matches!(&reason, LostReason::Unreachable { cause, .. } if cause.contains("0.6 s")), "{reason}");
     assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_stream_that_nobody_takes_is_given_up() {
+    let hub = Hub::new(|options| options.connect_timeout = Duration::from_millis(600));
+    let (address, _full) = deaf();
+    let port = address.port();
+    let answer = format!(
+        "RTSP/1.0 200 OK\r\nCSeq: 3\r\nSession: 1\r\nTransport: RTP/AVP/TCP;server_port={port}\r\n\r\n"
+    );
+    let fake = Fake::new(&[("SETUP", Trick::Raw(Box::leak(answer.into_boxed_str())))]);
+    let opened = hub.open(&hub.recorded(fake.address, &[("am", "X"), ("tp", "TCP")]));
+    let reason = opened.lost();
+    assert!(matches!(&reason, LostReason::Unreachable { cause, .. } if cause.contains("0.6 s")), "{reason}");
+    // It knows at once that we have gone.
+    fake.is_let_go();
 }
 
 #[test]

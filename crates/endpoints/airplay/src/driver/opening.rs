@@ -66,7 +66,7 @@ pub async fn begin(session: &mut Session, items: mpsc::Receiver<Item>) -> Result
     let (timed, mut first_timing) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let carrier = if target.stream {
-        set_up_stream(&mut rtsp, peer).await?
+        set_up_stream(&mut rtsp, peer, session.options.connect_timeout).await?
     } else {
         // Bound where the conversation runs, so that nothing listens on other interfaces.
         let (control, timing, audio) =
@@ -135,14 +135,16 @@ pub async fn begin(session: &mut Session, items: mpsc::Receiver<Item>) -> Result
 }
 
 /// SETUP where sound goes by one stream.
-async fn set_up_stream(rtsp: &mut Rtsp, peer: SocketAddr) -> Result<Carrier, LostReason> {
+async fn set_up_stream(rtsp: &mut Rtsp, peer: SocketAddr, patience: Duration) -> Result<Carrier, LostReason> {
     let wish = transport::request_stream();
     let answer = rtsp.ask("SETUP", &[("Transport", wish)], None).await?;
     let to = with_port(peer, ports(&answer)?.audio);
     let latency = answer.header("Audio-Latency").and_then(|frames| frames.parse().ok());
-    let stream = tokio::net::TcpStream::connect(to)
-        .await
-        .map_err(|error| LostReason::Unreachable { address: to.to_string(), cause: error.to_string() })?;
+    let unreachable = |cause: String| LostReason::Unreachable { address: to.to_string(), cause };
+    let stream = match timeout(patience, tokio::net::TcpStream::connect(to)).await {
+        Ok(stream) => stream.map_err(|error| unreachable(error.to_string()))?,
+        Err(_) => return Err(unreachable(format!("no answer in {} s", patience.as_secs_f32()))),
+    };
     let latency = transport::stream_latency(latency.unwrap_or(FIXED_LATENCY));
     let stream = stream.into_std().map_err(local)?;
     Carrier::stream(stream, latency).map_err(local)
