@@ -110,3 +110,23 @@ fn a_receiver_that_refuses_it_goes_on_playing() {
     assert_eq!(hub.metric("antiphon_airplay_sessions_lost_total"), 0.0);
     assert_eq!(hub.metric("antiphon_airplay_shown_total"), 0.0);
 }
+
+#[test]
+fn a_receiver_that_does_not_answer_it_goes_on_playing() {
+    let hub = Hub::new(|options| {
+        options.answer_timeout = Duration::from_millis(300);
+        options.keep_alive = Duration::from_millis(200);
+    });
+    let fake = Fake::new(&[("SET_PARAMETER", Trick::Silence)]);
+    let mut opened = hub.open(&hub.recorded(fake.address, &[("am", "X"), ("md", "0,1,2"), ("et", "0")]));
+    opened.ready();
+    opened.endpoint.control(Control::Now(Arc::new(playing(&hub))));
+    assert!(fake.request("SET_PARAMETER").body.contains("Freude"));
+    // It is asked on, and told no more of it.
+    fake.request("OPTIONS");
+    opened.endpoint.control(Control::Now(Arc::new(NowPlaying { title: Some("2".into()), ..playing(&hub) })));
+    fake.request("OPTIONS");
+    fake.audio_after(|| opened.endpoint.play(&block(soon(&hub.clock), 0)));
+    assert_eq!(hub.metric("antiphon_airplay_sessions_lost_total"), 0.0);
+    assert_eq!(hub.metric("antiphon_airplay_shown_total"), 0.0);
+}

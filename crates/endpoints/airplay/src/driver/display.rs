@@ -1,7 +1,8 @@
 //! What a receiver was told of what plays, so that it is told only what has changed.
 //!
 //! Driven by the session between other requests. A receiver that refuses one of the three (words, picture, progress) is
-//! spared it for the rest of the session: what it shows is not worth the sound.
+//! spared it for the rest of the session, and one that does not answer is spared them all: what it shows is not worth the
+//! sound.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use crate::driver::rtsp::Rtsp;
 use crate::wire::dmap::{self, Progress, Takes};
 use crate::wire::timeline::Timeline;
 
-/// How long a receiver may take over a picture.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How many times as long as over another request a receiver may take over a picture.
+const TIMES: u32 = 3;
 
 /// Progress that differs by less is not told anew: a tenth of a second.
 const SAME: u32 = 4_410;
@@ -27,13 +28,14 @@ pub struct Display {
     words: Option<Vec<u8>>,
     picture: Option<Arc<[u8]>>,
     progress: Option<Progress>,
+    patience: Duration,
     told: IntCounter,
 }
 
 impl Display {
-    /// Nothing was told yet to a receiver that takes these.
-    pub fn new(takes: Takes, told: IntCounter) -> Self {
-        Self { takes, words: None, picture: None, progress: None, told }
+    /// Nothing was told yet to a receiver that takes these, and so long over a request.
+    pub fn new(takes: Takes, patience: Duration, told: IntCounter) -> Self {
+        Self { takes, words: None, picture: None, progress: None, patience: patience * TIMES, told }
     }
 
     /// Tells what has changed; `again` tells the progress even if it has not.
@@ -100,7 +102,12 @@ impl Display {
     ) -> Result<bool, LostReason> {
         let info = format!("rtptime={stamp}");
         let headers = [("RTP-Info", info.as_str())];
-        let response = rtsp.request("SET_PARAMETER", &headers, Some((kind, body)), PATIENCE).await?;
+        let response = rtsp.request("SET_PARAMETER", &headers, Some((kind, body)), self.patience).await?;
+        let Some(response) = response else {
+            debug!(kind, "the receiver does not answer what plays");
+            self.takes = Takes { words: false, pictures: false, progress: false };
+            return Ok(false);
+        };
         let taken = (200..300).contains(&response.status);
         if taken {
             self.told.inc();

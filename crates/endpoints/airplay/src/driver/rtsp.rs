@@ -55,6 +55,8 @@ pub struct Rtsp {
     patience: Duration,
     pass: Pass,
     challenge: Option<Challenge>,
+    /// Whether the last request has gone out as a whole.
+    sent: bool,
     /// The shortest time in which a request was answered.
     round_trip: Option<Duration>,
 }
@@ -125,6 +127,7 @@ impl Rtsp {
             patience,
             pass,
             challenge: None,
+            sent: true,
             round_trip: None,
         })
     }
@@ -151,7 +154,10 @@ impl Rtsp {
         headers: &[(&str, &str)],
         body: Option<(&str, &[u8])>,
     ) -> Result<Response, LostReason> {
-        let response = self.request(method, headers, body, self.patience).await?;
+        let patience = self.patience;
+        let Some(response) = self.request(method, headers, body, patience).await? else {
+            return Err(unanswered(method, patience));
+        };
         match response.status {
             200..=299 => Ok(response),
             401 | 403 => Err(LostReason::PasswordRequired),
@@ -164,24 +170,25 @@ impl Rtsp {
         }
     }
 
-    /// Asks, and takes any answer. One that asks for a password gets it, once for each challenge.
+    /// Asks, and takes any answer; one that asks for a password gets it, once for each challenge. `None` where the receiver
+    /// took the request and did not answer in time: it may be asked on, and what it answers later is passed over.
     pub async fn request(
         &mut self,
         method: &str,
         headers: &[(&str, &str)],
         body: Option<(&str, &[u8])>,
         patience: Duration,
-    ) -> Result<Response, LostReason> {
-        let response = self.timed(method, headers, body, patience).await?;
+    ) -> Result<Option<Response>, LostReason> {
+        let Some(response) = self.timed(method, headers, body, patience).await? else { return Ok(None) };
         if response.status != 401 || self.pass.password.is_none() {
-            return Ok(response);
+            return Ok(Some(response));
         }
         let Some(challenge) = response.header("WWW-Authenticate").and_then(Challenge::parse) else {
-            return Ok(response);
+            return Ok(Some(response));
         };
         if self.challenge.as_ref() == Some(&challenge) {
             // It has seen the answer to this very one.
-            return Ok(response);
+            return Ok(Some(response));
         }
         self.challenge = Some(challenge);
         self.timed(method, headers, body, patience).await
@@ -193,18 +200,17 @@ impl Rtsp {
         headers: &[(&str, &str)],
         body: Option<(&str, &[u8])>,
         patience: Duration,
-    ) -> Result<Response, LostReason> {
+    ) -> Result<Option<Response>, LostReason> {
         let begun = Instant::now();
         match timeout(patience, self.exchange(method, headers, body)).await {
             Ok(response) => {
                 let took = begun.elapsed();
                 self.round_trip = Some(self.round_trip.map_or(took, |least| least.min(took)));
-                response
+                response.map(Some)
             }
-            Err(_) => {
-                let seconds = patience.as_secs_f32();
-                Err(LostReason::Disconnected(format!("no answer to {method} in {seconds} s")))
-            }
+            Err(_) if self.sent => Ok(None),
+            // The rest of it would be taken for the next.
+            Err(_) => Err(unanswered(method, patience)),
         }
     }
 
@@ -236,7 +242,9 @@ impl Rtsp {
         all.extend_from_slice(headers);
         let request = Request { method, uri, cseq: self.cseq, headers: &all, body };
         let bytes = request.bytes();
+        self.sent = false;
         self.stream.write_all(&bytes).await.map_err(disconnected)?;
+        self.sent = true;
         loop {
             let response = self.next().await?;
             // An answer to an earlier request that came too late is passed over.
@@ -274,6 +282,10 @@ impl Rtsp {
             }
         }
     }
+}
+
+fn unanswered(method: &str, patience: Duration) -> LostReason {
+    LostReason::Disconnected(format!("no answer to {method} in {} s", patience.as_secs_f32()))
 }
 
 fn disconnected(error: io::Error) -> LostReason {

@@ -129,7 +129,8 @@ impl Session {
     /// Until the endpoint is dropped or the receiver fails.
     async fn converse(&mut self, running: &mut Running) -> Result<(), LostReason> {
         let mut last = Instant::now();
-        let mut display = Display::new(self.target.takes, self.metrics.told.clone());
+        let mut display =
+            Display::new(self.target.takes, self.options.answer_timeout, self.metrics.told.clone());
         let every = self.target.quirks.progress_every;
         let mut again = Instant::now();
         let mut reports = interval_at(Instant::now() + REPORTS, REPORTS);
