@@ -109,12 +109,15 @@ impl Kind for AirplayKind {
             return None;
         }
         let (id, name) = txt::instance(&record.instance)?;
+        let mut properties = record.txt.clone();
+        // A record tells addresses; a name to be resolved only a person does.
+        properties.remove(HOST);
         Some(Descriptor {
             id: SpeakerId::new(id),
             name: name.to_owned(),
             kind: NAME,
             addresses: record.addresses.clone(),
-            properties: record.txt.clone(),
+            properties,
         })
     }
 

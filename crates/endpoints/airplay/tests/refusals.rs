@@ -151,6 +151,10 @@ fn what_the_record_says_is_believed_without_connecting() {
     let encrypted = hub.kind.recognise(&record("et", "3,4")).unwrap();
     assert!(matches!(hub.open(&encrypted).lost(), LostReason::Format(_)));
     hub.open(&hub.kind.recognise(&record("et", "0,1")).unwrap()).ready();
+    // Where to go is told by addresses alone.
+    let elsewhere = hub.kind.recognise(&record("host", "elsewhere.invalid:7")).unwrap();
+    hub.open(&elsewhere).ready();
+    assert!(!elsewhere.properties.contains_key("host"));
     let other = ServiceRecord { service: "_airplay._tcp.local.".to_owned(), ..record("et", "0") };
     assert_eq!(hub.kind.recognise(&other), None);
 }
