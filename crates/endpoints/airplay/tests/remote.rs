@@ -7,7 +7,7 @@ mod fake;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use antiphon_domain::{Level, Volume, VolumeStep};
 use antiphon_endpoint::{Advert, Button, Clock, Control, EndpointEvent, Kind};
@@ -73,10 +73,9 @@ fn buttons_and_volumes_reach_their_session() {
         assert!(command(&advert, number, text).starts_with("HTTP/1.1 204 "), "{text}");
         assert_eq!(opened[0].next(), event, "{text}");
     }
-    // What we set ourselves comes back as an echo, and is none of the other's.
+    // What we set ourselves comes back as an echo, and is none of the other's. News are told before the answer.
     command(&advert, number, "setproperty?dmcp.device-volume=-18.0");
     assert!(command(&advert, number, "getproperty?properties=dmcp.volume").starts_with("HTTP/1.1 400 "));
-    std::thread::sleep(Duration::from_millis(50));
     let quiet = |one: &Opened| one.events.try_iter().all(|event| matches!(event, EndpointEvent::Sync(_)));
     assert!(opened.iter().all(quiet));
     assert_eq!(hub.metric("antiphon_airplay_remote_commands_total"), 12.0);
@@ -100,14 +99,35 @@ fn strangers_are_refused_and_counted() {
     let silent: Vec<TcpStream> =
         (0..100).filter_map(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, advert.port)).ok()).collect();
     drop(silent);
-    let mut answer = String::new();
+    let (mut answer, end) = (String::new(), Instant::now() + PATIENCE);
     while !answer.starts_with("HTTP/1.1 204 ") {
+        assert!(Instant::now() < end, "the door stays shut: {answer}");
         answer = command(&advert, &number, "pause");
     }
     assert_eq!(opened.next(), EndpointEvent::Pressed(Button::Pause));
     drop(opened);
     hub.runtime.block_on(hub.kind.farewell(PATIENCE));
     assert!(command(&advert, &number, "pause").starts_with("HTTP/1.1 403 "));
+}
+
+#[test]
+fn one_that_sends_a_request_by_drops_is_sent_away() {
+    let (hub, advert) = listening();
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, advert.port)).unwrap();
+    stream.write_all(b"GET /ctrl-int/1/stop HTTP/1.1\r\nX: ").unwrap();
+    let (mut kept, begun) = (stream.try_clone().unwrap(), Instant::now());
+    std::thread::spawn(move || {
+        // Drop by drop, for as long as that is taken.
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    });
+    kept.set_read_timeout(Some(PATIENCE)).unwrap();
+    let end = kept.read(&mut [0; 100]);
+    let reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
+    assert!(matches!(end, Ok(0)) || end.as_ref().is_err_and(reset), "{end:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    hub.reaches("antiphon_airplay_remote_refused_total", 1.0);
 }
 
 #[test]

@@ -20,13 +20,13 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use crate::wire::dacp::{RequestParser, Wish, answer};
+use crate::wire::dacp::{Request, RequestParser, Wish, answer};
 
 /// Connections at once.
 const CONNECTIONS: usize = 32;
 
-/// How long a connection may be silent; receivers ask and hang up.
-const SILENCE: Duration = Duration::from_secs(10);
+/// How long a request may take to come as a whole; receivers ask and hang up.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Requests of one connection at most, so that nobody keeps it for ever.
 const REQUESTS: u32 = 1_000;
@@ -138,26 +138,24 @@ impl Remotes {
     async fn converse(&self, mut stream: TcpStream, refused: &IntCounter) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut parser = RequestParser::default();
-        let mut chunk = [0; 1024];
         for _ in 0..REQUESTS {
-            let request = loop {
-                match parser.poll() {
-                    Ok(Some(request)) => break request,
-                    Ok(None) => {}
-                    Err(error) => {
+            let request = match timeout(PATIENCE, next(&mut stream, &mut parser)).await {
+                Ok(Ok(Some(request))) => request,
+                Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                    refused.inc();
+                    timeout(PATIENCE, stream.write_all(answer(400).as_bytes())).await??;
+                    return Err(error);
+                }
+                // The end, between requests or in the midst of one.
+                ended => {
+                    if !parser.is_empty() {
                         refused.inc();
-                        stream.write_all(answer(400).as_bytes()).await?;
-                        return Err(io::Error::other(error));
                     }
+                    return ended?.map(drop);
                 }
-                let length = timeout(SILENCE, stream.read(&mut chunk)).await??;
-                if length == 0 {
-                    return Ok(());
-                }
-                parser.feed(&chunk[..length]);
             };
             let status = self.obey(request.remote, request.wish(), refused);
-            timeout(SILENCE, stream.write_all(answer(status).as_bytes())).await??;
+            timeout(PATIENCE, stream.write_all(answer(status).as_bytes())).await??;
             if request.last {
                 return Ok(());
             }
@@ -184,6 +182,22 @@ impl Remotes {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Remote>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The next request; `None` when the receiver has hung up, `InvalidData` when that is no request.
+async fn next(stream: &mut TcpStream, parser: &mut RequestParser) -> io::Result<Option<Request>> {
+    let mut chunk = [0; 1024];
+    loop {
+        let request = parser.poll().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if request.is_some() {
+            return Ok(request);
+        }
+        let length = stream.read(&mut chunk).await?;
+        if length == 0 {
+            return Ok(None);
+        }
+        parser.feed(&chunk[..length]);
     }
 }
 

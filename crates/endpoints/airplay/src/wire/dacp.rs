@@ -112,6 +112,11 @@ impl RequestParser {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Whether nothing was begun.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// The next complete request, or `None` when more bytes are needed. After an error the stream is lost.
     pub fn poll(&mut self) -> Result<Option<Request>, DacpError> {
         let Some((head, end)) = rtsp::head_length(&self.buffer) else {
