@@ -52,16 +52,14 @@ fn lab_held_receivers_keep_closer_than_others() {
             let anchor = hub.clock.now() + Duration::from_millis(1500);
             for (nth, chunk) in sound.chunks_exact(352).enumerate() {
                 let due = anchor + Frames(nth as u64 * 352).duration(SampleRate::HUB);
-                while due > hub.clock.now() + Duration::from_millis(1030) {
-                    std::thread::sleep(Duration::from_millis(4));
-                }
+                hub.clock.until(due - Duration::from_millis(1030));
                 let samples: Vec<i16> = chunk.iter().flat_map(|s| [(s * 32_767.0) as i16; 2]).collect();
                 let block = Block { due, samples: samples.into() };
                 for one in &mut endpoints {
                     one.endpoint.play(&block);
                 }
             }
-            std::thread::sleep(Duration::from_millis(1500));
+            hub.clock.until(anchor + Frames(sound.len() as u64).duration(SampleRate::HUB));
             drop(endpoints);
             hub.runtime.block_on(hub.kind.farewell(fake::PATIENCE));
             (hub, anchor)

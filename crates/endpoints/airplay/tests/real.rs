@@ -49,9 +49,7 @@ fn play(hub: &Hub, opened: &mut Opened, seconds: f64) -> HubTime {
     let anchor = hub.clock.now() + Duration::from_millis(1500);
     for (nth, chunk) in sound.chunks_exact(352).enumerate() {
         let due = anchor + Frames(nth as u64 * 352).duration(SampleRate::HUB);
-        while due > hub.clock.now() + Duration::from_millis(1030) {
-            std::thread::sleep(Duration::from_millis(8));
-        }
+        hub.clock.until(due - Duration::from_millis(1030));
         let samples: Vec<i16> = chunk.iter().flat_map(|s| [(s * 32_767.0) as i16; 2]).collect();
         opened.endpoint.play(&Block { due, samples: samples.into() });
     }
@@ -68,9 +66,7 @@ fn judged(lab: &Lab, rack: &Rack, hub: impl FnOnce() -> Hub + Send, address: Soc
             opened.endpoint.control(loudest());
             opened.ready();
             let anchor = play(&hub, &mut opened, 8.0);
-            while hub.clock.now() < anchor + Duration::from_secs(8) {
-                std::thread::sleep(Duration::from_millis(50));
-            }
+            hub.clock.until(anchor + Duration::from_secs(8));
             drop(opened);
             hub.runtime.block_on(hub.kind.farewell(PATIENCE));
             (hub, anchor)

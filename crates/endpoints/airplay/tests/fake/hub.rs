@@ -25,6 +25,13 @@ impl HubClock {
     pub fn instant(&self, time: HubTime) -> Instant {
         self.0 + time.since(BEGIN)
     }
+
+    /// Waits until that moment.
+    pub fn until(&self, moment: HubTime) {
+        while self.now() < moment {
+            std::thread::sleep(moment.since(self.now()));
+        }
+    }
 }
 
 impl Clock for HubClock {
