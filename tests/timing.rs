@@ -159,7 +159,7 @@ fn how_well_a_speaker_keeps_time_is_seen_as_far_as_it_tells() {
     let clock =
         ClockReading { offset_nanos: 123, uncertainty: Duration::from_micros(40), drift_ppm: Some(-12.5) };
     let error = TimingError { nanos: -150_000, uncertainty: Duration::from_micros(20) };
-    let corrections = Corrections { rate: 1, frames: 2, reanchored: 0 };
+    let corrections = Some(Corrections { rate: 1, reanchored: 2 });
     let report = SyncReport { error: Some(error), clock: Some(clock), corrections };
     assert!(puppet.tell("kitchen", EndpointEvent::Sync(report)));
     assert!(puppet.tell("kitchen", EndpointEvent::Sync(report)));
@@ -168,7 +168,7 @@ fn how_well_a_speaker_keeps_time_is_seen_as_far_as_it_tells() {
     let sync = hub.ask("GET", "/api/sync", None).1;
     let told = json!({
         "lead_ms": 600, "pace": "steady", "error_us": -150.0, "uncertainty_us": 20.0, "clock_uncertainty_us": 40.0,
-        "drift_ppm": -12.5, "corrections": { "rate": 2, "frames": 4, "reanchored": 0 }, "underruns": 3,
+        "drift_ppm": -12.5, "corrections": { "rate": 2, "reanchored": 4 }, "underruns": 3,
     });
     assert_eq!(sync["speakers"][0]["sync"], told);
     assert_eq!(sync["speakers"][1]["sync"], json!({ "lead_ms": 600, "pace": "steady", "underruns": 0 }));
@@ -179,7 +179,7 @@ fn how_well_a_speaker_keeps_time_is_seen_as_far_as_it_tells() {
     assert!(has(&format!("antiphon_sync_offset_seconds{{{kitchen}}} -0.00015")));
     assert!(has(&format!("antiphon_sync_drift_ppm{{{kitchen}}} -12.5")));
     assert!(has(&format!("antiphon_sync_underruns_total{{{kitchen}}} 3")));
-    assert!(has(&format!("antiphon_sync_corrections_total{{correction=\"frames\",{kitchen}}} 4")));
+    assert!(has(&format!("antiphon_sync_corrections_total{{correction=\"reanchored\",{kitchen}}} 4")));
     // What the sofa's protocol does not tell is not there, not even as zero.
     let sofa: Vec<String> =
         series(&hub, "antiphon_sync_").into_iter().filter(|line| line.contains("\"sofa\"")).collect();
@@ -191,7 +191,7 @@ fn how_well_a_speaker_keeps_time_is_seen_as_far_as_it_tells() {
     // Told no more, it is forgotten; and all of it with the session.
     eventually("stale", PATIENCE, || !hub.metrics().contains("antiphon_sync_error_seconds"));
     assert_eq!(hub.speaker("kitchen")["sync"]["error_us"], Value::Null);
-    assert_eq!(hub.speaker("kitchen")["sync"]["corrections"]["frames"], 4);
+    assert_eq!(hub.speaker("kitchen")["sync"]["corrections"]["reanchored"], 4);
     let (status, _) = hub.ask("DELETE", "/api/speakers/sofa", None);
     assert_eq!(status, 204);
     eventually("gone", PATIENCE, || {

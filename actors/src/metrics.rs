@@ -267,11 +267,10 @@ impl SyncMetrics {
                 self.drift.with_label_values(&labels).set(drift);
             }
         }
-        let done = report.corrections;
-        for (correction, count) in
-            [("rate", done.rate), ("frames", done.frames), ("reanchored", done.reanchored)]
-        {
-            self.corrections.with_label_values(&[speaker, kind, correction]).inc_by(u64::from(count));
+        if let Some(done) = report.corrections {
+            for (correction, count) in [("rate", done.rate), ("reanchored", done.reanchored)] {
+                self.corrections.with_label_values(&[speaker, kind, correction]).inc_by(u64::from(count));
+            }
         }
     }
 
@@ -292,7 +291,7 @@ impl SyncMetrics {
     pub fn erase(&self, speaker: &str, kind: &str) {
         self.forget(speaker, kind, true);
         let _ = self.underruns.remove_label_values(&[speaker, kind]);
-        for correction in ["rate", "frames", "reanchored"] {
+        for correction in ["rate", "reanchored"] {
             let _ = self.corrections.remove_label_values(&[speaker, kind, correction]);
         }
     }

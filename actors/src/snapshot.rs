@@ -99,8 +99,6 @@ pub struct SyncView {
 pub struct CorrectionsView {
     /// Changes of the rate, too small to be heard.
     pub rate: u64,
-    /// Frames put in or left out one at a time.
-    pub frames: u64,
     /// Jumps to the right place, which may be heard.
     pub reanchored: u64,
 }
@@ -113,10 +111,11 @@ impl SyncView {
         self.uncertainty_us = report.error.map(|e| micros(e.uncertainty));
         self.clock_uncertainty_us = report.clock.map(|c| micros(c.uncertainty));
         self.drift_ppm = report.clock.and_then(|c| c.drift_ppm);
-        let sum = self.corrections.get_or_insert_default();
-        sum.rate += u64::from(report.corrections.rate);
-        sum.frames += u64::from(report.corrections.frames);
-        sum.reanchored += u64::from(report.corrections.reanchored);
+        if let Some(done) = report.corrections {
+            let sum = self.corrections.get_or_insert_default();
+            sum.rate += u64::from(done.rate);
+            sum.reanchored += u64::from(done.reanchored);
+        }
     }
 
     /// Nothing is told any more: what was counted stays.
@@ -228,5 +227,25 @@ impl SpeakerView {
     pub fn set_level(&mut self, level: Level, known: bool) {
         self.volume = known.then_some(level.volume);
         self.muted = level.muted;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_endpoint::Corrections;
+
+    use super::*;
+
+    #[test]
+    fn corrections_that_are_not_told_are_absent() {
+        let mut view = SyncView::default();
+        view.take(&SyncReport::default());
+        assert_eq!(view.corrections, None);
+        let done = Some(Corrections { rate: 2, reanchored: 1 });
+        for _ in 0..2 {
+            view.take(&SyncReport { corrections: done, ..SyncReport::default() });
+        }
+        view.take(&SyncReport::default());
+        assert_eq!(view.corrections, Some(CorrectionsView { rate: 4, reanchored: 2 }));
     }
 }

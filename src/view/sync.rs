@@ -28,7 +28,7 @@ pub(crate) fn sync(sync: &Value) -> String {
         });
         let sum = told["corrections"].as_object().map_or_else(none, |by| {
             let of = |key: &str| by[key].as_u64().unwrap_or(0);
-            format!("{} rate, {} frames, {} jumps", of("rate"), of("frames"), of("reanchored"))
+            format!("{} rate, {} jumps", of("rate"), of("reanchored"))
         });
         let lead = told["lead_ms"].as_u64().map_or_else(none, |lead| {
             let quick = if told["pace"] == "quick" { " quick" } else { "" };

@@ -109,7 +109,6 @@ fn playouts(name: &str, house: House) {
         println!("playout_converged_p{percent}{label} {:.1} s", quantile(&mut converged, part));
     }
     println!("playout_corrections_rate{label} {} corrections", sum(|kept| kept.corrections.rate.into()));
-    println!("playout_corrections_frames{label} {} corrections", sum(|kept| kept.corrections.frames.into()));
     println!("playout_reanchored{label} {} jumps", sum(|kept| kept.corrections.reanchored.into()));
     println!("playout_lost_by_network{label} {} frames", sum(|kept| kept.lost));
     println!("playout_lost_by_lateness{label} {} frames", sum(|kept| kept.late));

@@ -6,14 +6,12 @@
 
 use std::time::Duration;
 
-/// Corrections so far, by kind; the same three that endpoints report.
+/// Corrections of a playout, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Corrections {
-    /// Times a deviation was walked off by rate.
+    /// Times a deviation was walked off by a rate too little off to be heard.
     pub rate: u32,
-    /// Frames put in or left out one at a time.
-    pub frames: u32,
-    /// Jumps to the right place.
+    /// Jumps to the right place, which may be heard.
     pub reanchored: u32,
 }
 
@@ -211,7 +209,7 @@ mod tests {
             let mut drift = Drift::default();
             let end = walk(&mut drift, error, 0.0, true, 20);
             assert!(end.abs() < 10.0, "{error} -> {end}");
-            assert_eq!(drift.take(), Corrections { rate: 1, frames: 0, reanchored: 0 });
+            assert_eq!(drift.take(), Corrections { rate: 1, reanchored: 0 });
         }
     }
 

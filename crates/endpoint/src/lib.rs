@@ -19,9 +19,8 @@ use antiphon_audio::Block;
 use antiphon_domain::{HubTime, Lead, Level, SpeakerId};
 use thiserror::Error;
 
-pub use news::{
-    Button, ClockReading, Corrections, EndpointEvent, EventSink, LostReason, SyncReport, TimingError,
-};
+pub use antiphon_audio::drift::Corrections;
+pub use news::{Button, ClockReading, EndpointEvent, EventSink, LostReason, SyncReport, TimingError};
 pub use now_playing::{Artwork, GroupNow, NowPlaying, PlayState};
 pub use pairing::{Answer, AnswerError, Ask, Wants};
 pub use shifted::{Shift, Shifted};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use antiphon_audio::drift::Corrections;
 use antiphon_domain::Volume;
 use thiserror::Error;
 
@@ -101,8 +102,9 @@ pub struct SyncReport {
     pub error: Option<TimingError>,
     /// Its clock against ours, where the protocol exchanges time.
     pub clock: Option<ClockReading>,
-    /// What was done to keep it in time since the last report: counts, not sums over the session.
-    pub corrections: Corrections,
+    /// What was done to keep it in time since the last report: counts, not sums over the session. Absent where the
+    /// receiver corrects itself and keeps that to itself.
+    pub corrections: Option<Corrections>,
 }
 
 /// How far from its due time a block is heard.
@@ -123,17 +125,6 @@ pub struct ClockReading {
     pub uncertainty: Duration,
     /// How much faster than the hub's it runs, parts per million; absent until it can be told.
     pub drift_ppm: Option<f64>,
-}
-
-/// Corrections of the playout, by kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Corrections {
-    /// Changes of the rate at which sound is played out, too small to be heard.
-    pub rate: u32,
-    /// Frames put in or left out one at a time.
-    pub frames: u32,
-    /// Jumps to the right place, which may be heard.
-    pub reanchored: u32,
 }
 
 /// What a person pressed at a receiver, meant for what its group hears.

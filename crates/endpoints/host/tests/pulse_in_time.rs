@@ -79,8 +79,9 @@ fn told(number: usize, player: &Player) {
     while let Ok(event) = player.events.try_recv() {
         match event {
             EndpointEvent::Sync(sync) => {
-                rates += sync.corrections.rate;
-                jumps += sync.corrections.reanchored;
+                let done = sync.corrections.expect("corrections");
+                rates += done.rate;
+                jumps += done.reanchored;
                 last = Some(sync);
             }
             EndpointEvent::Underrun { blocks } => late += blocks,

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use antiphon_audio::playout::Report;
 use antiphon_domain::SpeakerId;
-use antiphon_endpoint::{
-    Clock, ClockReading, Corrections, EndpointEvent, EventSink, LostReason, SyncReport, TimingError,
-};
+use antiphon_endpoint::{Clock, ClockReading, EndpointEvent, EventSink, LostReason, SyncReport, TimingError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
@@ -177,11 +175,7 @@ pub(crate) fn sync(report: &Report) -> SyncReport {
             uncertainty: clock.uncertainty,
             drift_ppm: clock.drift_ppm,
         }),
-        corrections: Corrections {
-            rate: report.corrections.rate,
-            frames: report.corrections.frames,
-            reanchored: report.corrections.reanchored,
-        },
+        corrections: Some(report.corrections),
     }
 }
 

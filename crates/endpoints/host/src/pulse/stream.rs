@@ -191,7 +191,6 @@ impl Stream {
         self.next_count = now + COUNT_EVERY;
         let mut report = self.playout.report();
         self.corrections.rate += report.corrections.rate;
-        self.corrections.frames += report.corrections.frames;
         self.corrections.reanchored += report.corrections.reanchored;
         // Before the sink is there, nobody has promised to play.
         if report.late_blocks > 0 && self.ready {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use antiphon_audio::Block;
 use antiphon_audio::resample::fixed::To48;
 use antiphon_domain::HubTime;
-use antiphon_endpoint::{Clock, ClockReading, Corrections, SyncReport};
+use antiphon_endpoint::{Clock, ClockReading, SyncReport};
 
 use super::ptp::PtpClock;
 use crate::follow::Follower;
@@ -122,7 +122,6 @@ impl Source {
     pub fn report(&mut self, now: HubTime) -> Option<SyncReport> {
         let Self::Ptp(followed) = self else { return None };
         let reading = followed.follower.reading(now)?;
-        let corrections = followed.follower.corrections();
         let clock = ClockReading {
             offset_nanos: reading.offset_nanos,
             uncertainty: reading.uncertainty,
@@ -132,11 +131,7 @@ impl Source {
             // Nobody tells when it is heard.
             error: None,
             clock: Some(clock),
-            corrections: Corrections {
-                rate: corrections.rate,
-                frames: corrections.frames,
-                reanchored: corrections.reanchored,
-            },
+            corrections: Some(followed.follower.corrections()),
         })
     }
 }
