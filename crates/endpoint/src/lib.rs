@@ -6,6 +6,7 @@
 pub mod calibration;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod host_port;
 mod news;
 mod now_playing;
 mod pairing;
@@ -20,6 +21,7 @@ use antiphon_domain::{HubTime, Lead, Level, SpeakerId};
 use thiserror::Error;
 
 pub use antiphon_audio::drift::Corrections;
+pub use host_port::HostPort;
 pub use news::{Button, ClockReading, EndpointEvent, EventSink, LostReason, SyncReport, TimingError};
 pub use now_playing::{Artwork, GroupNow, NowPlaying, PlayState};
 pub use pairing::{Answer, AnswerError, Ask, Wants};

@@ -1,14 +1,13 @@
 //! The kind: which records and texts are AirPlay receivers, and sessions with them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use antiphon_domain::SpeakerId;
 use antiphon_endpoint::{
-    Advert, ArrivalSink, BadEndpoint, Caps, Clock, Descriptor, Endpoint, EventSink, Kind, LostReason, Pace,
-    ServiceRecord,
+    Advert, ArrivalSink, BadEndpoint, Caps, Clock, Descriptor, Endpoint, EventSink, HostPort, Kind,
+    LostReason, Pace, ServiceRecord,
 };
 use prometheus::Registry;
 use tokio::runtime::Handle;
@@ -123,7 +122,7 @@ impl Kind for AirplayKind {
 
     fn configured(&self, text: &str, id: &SpeakerId, name: &str) -> Option<Result<Descriptor, BadEndpoint>> {
         let place = text.strip_prefix(SCHEME)?;
-        let Some((host, port)) = host_and_port(place) else {
+        let Some(place) = HostPort::read(place.trim_end_matches('/'), None) else {
             return Some(Err(BadEndpoint { text: text.to_owned(), expected: EXPECTED }));
         };
         let mut descriptor = Descriptor {
@@ -133,10 +132,10 @@ impl Kind for AirplayKind {
             addresses: Vec::new(),
             properties: BTreeMap::new(),
         };
-        match host.parse::<IpAddr>() {
-            Ok(address) => descriptor.addresses.push(SocketAddr::new(address, port)),
-            Err(_) => {
-                descriptor.properties.insert(HOST.to_owned(), format!("{host}:{port}"));
+        match place {
+            HostPort::Address(address) => descriptor.addresses.push(address),
+            HostPort::Name(name) => {
+                descriptor.properties.insert(HOST.to_owned(), name);
             }
         }
         Some(Ok(descriptor))
@@ -204,42 +203,4 @@ fn refusal(txt: &BTreeMap<String, String>, has_password: bool) -> Option<LostRea
         return Some(LostReason::PasswordRequired);
     }
     txt::objection(txt).map(LostReason::Format)
-}
-
-/// `HOST:PORT` with HOST a name, an IPv4 address or an IPv6 address in brackets.
-fn host_and_port(text: &str) -> Option<(&str, u16)> {
-    let (host, port) = text.trim_end_matches('/').rsplit_once(':')?;
-    let port = port.parse().ok().filter(|port| *port != 0)?;
-    let bare = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').filter(|inner| inner.parse::<IpAddr>().is_ok())?,
-        None => host,
-    };
-    let is_name = |c: char| c.is_alphanumeric() || c == '.' || c == '-' || c == '_';
-    let usable = !bare.is_empty() && (bare.chars().all(is_name) || bare.parse::<IpAddr>().is_ok());
-    // An IPv6 address without brackets is ambiguous.
-    if usable && (host.starts_with('[') || !bare.contains(':')) { Some((bare, port)) } else { None }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn hosts_and_ports() {
-        assert_eq!(host_and_port("192.0.2.1:5000"), Some(("192.0.2.1", 5000)));
-        assert_eq!(host_and_port("kitchen.local:5000/"), Some(("kitchen.local", 5000)));
-        assert_eq!(host_and_port("[::1]:5000"), Some(("::1", 5000)));
-        for bad in ["kitchen", "kitchen:", ":5000", "a:0", "::1:5000", "[kitchen]:5000", "a b:1", "a:70000"] {
-            assert_eq!(host_and_port(bad), None, "{bad}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_read(text in ".*") {
-            let _ = host_and_port(&text);
-        }
-    }
 }

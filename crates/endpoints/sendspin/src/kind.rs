@@ -1,7 +1,6 @@
 //! The kind: which records and texts are Sendspin clients, who dials us, and sessions with them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use antiphon_domain::SpeakerId;
 use antiphon_endpoint::{
     Advert, Answer, AnswerError, ArrivalSink, Ask, BadEndpoint, Caps, Clock, Descriptor, Endpoint,
-    EndpointEvent, EventSink, Kind, LostReason, Pace, ServiceRecord,
+    EndpointEvent, EventSink, HostPort, Kind, LostReason, Pace, ServiceRecord,
 };
 use prometheus::Registry;
 use tokio::runtime::Handle;
@@ -170,7 +169,7 @@ impl Kind for SendspinKind {
             Some(at) if place.len() > at + 1 => place.split_at(at),
             _ => (place.trim_end_matches('/'), USUAL_PATH),
         };
-        let Some(address) = host_and_port(host).filter(|_| is_path(path)) else {
+        let Some(host) = HostPort::read(host, None).filter(|_| is_path(path)) else {
             return Some(Err(BadEndpoint { text: text.to_owned(), expected: EXPECTED }));
         };
         let mut descriptor = Descriptor {
@@ -178,12 +177,14 @@ impl Kind for SendspinKind {
             name: name.to_owned(),
             kind: NAME,
             addresses: Vec::new(),
-            properties: BTreeMap::from([
-                (PATH.to_owned(), path.to_owned()),
-                (HOST.to_owned(), host.to_owned()),
-            ]),
+            properties: BTreeMap::from([(PATH.to_owned(), path.to_owned())]),
         };
-        descriptor.addresses.extend(address);
+        match host {
+            HostPort::Address(address) => descriptor.addresses.push(address),
+            HostPort::Name(name) => {
+                descriptor.properties.insert(HOST.to_owned(), name);
+            }
+        }
         Some(Ok(self.hub.noted(descriptor)))
     }
 
@@ -299,19 +300,4 @@ impl Kind for SendspinKind {
 
 fn is_path(path: &str) -> bool {
     path.starts_with('/') && path.len() <= LONGEST_PATH && path.bytes().all(|b| b.is_ascii_graphic())
-}
-
-/// The address in `HOST:PORT`, where HOST is one and no name; `None` when it is neither.
-fn host_and_port(text: &str) -> Option<Option<SocketAddr>> {
-    let (host, port) = text.rsplit_once(':')?;
-    let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
-    if let Some(inner) = host.strip_prefix('[') {
-        let address: IpAddr = inner.strip_suffix(']')?.parse().ok()?;
-        return Some(Some(SocketAddr::new(address, port)));
-    }
-    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-    if host.is_empty() || !host.chars().all(is_name) {
-        return None;
-    }
-    Some(host.parse().ok().map(|address| SocketAddr::new(address, port)))
 }

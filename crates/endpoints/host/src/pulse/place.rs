@@ -2,11 +2,11 @@
 
 use std::env;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use antiphon_endpoint::LostReason;
+use antiphon_endpoint::{HostPort, LostReason};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::timeout;
@@ -61,19 +61,10 @@ impl Place {
 
     /// `HOST` or `HOST:PORT`, with HOST a name, an IPv4 address, or an IPv6 address in brackets.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
-        let (host, port) = match text.rsplit_once(':') {
-            // A colon within brackets belongs to an address.
-            Some((host, port)) if !port.contains(']') => (host, port.parse().ok().filter(|port| *port != 0)?),
-            _ => (text, PORT),
-        };
-        let bare = host.strip_prefix('[').map_or(Some(host), |inner| inner.strip_suffix(']'))?;
-        if let Ok(address) = bare.parse::<IpAddr>() {
-            let written_as_one = address.is_ipv4() || host.starts_with('[');
-            return written_as_one.then(|| Self::Found(vec![SocketAddr::new(address, port)]));
-        }
-        let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-        (!bare.is_empty() && host == bare && bare.chars().all(is_name))
-            .then(|| Self::Named(format!("{bare}:{port}")))
+        Some(match HostPort::read(text, Some(PORT))? {
+            HostPort::Address(address) => Self::Found(vec![address]),
+            HostPort::Name(name) => Self::Named(name),
+        })
     }
 
     /// Connects to the first address that accepts; says where that is.
