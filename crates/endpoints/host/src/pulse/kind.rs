@@ -62,7 +62,9 @@ impl Kind for PulseKind {
         }
         let id = SpeakerId::new(txt::id(&record.txt)?);
         let name = txt::name(&record.txt, &record.instance).to_owned();
-        let (addresses, properties) = (record.addresses.clone(), record.txt.clone());
+        let (addresses, mut properties) = (record.addresses.clone(), record.txt.clone());
+        // A record tells addresses; a name to be resolved only a person does.
+        properties.remove(HOST);
         Some(Descriptor { id, name, kind: NAME, addresses, properties })
     }
 
@@ -169,7 +171,10 @@ mod tests {
         let mut elsewhere = record();
         elsewhere.txt.insert("cookie".into(), "0x1".into());
         elsewhere.instance = "ann@other: Kitchen".into();
-        assert_eq!(kind.recognise(&elsewhere).unwrap().id, found.id, "a restart is not another speaker");
+        elsewhere.txt.insert("host".into(), "elsewhere.invalid:7".into());
+        let elsewhere = kind.recognise(&elsewhere).unwrap();
+        assert_eq!(elsewhere.id, found.id, "a restart is not another speaker");
+        assert!(!elsewhere.properties.contains_key("host"), "where it is told by addresses alone");
         let mut bare = record();
         bare.txt.remove("machine-id");
         bare.txt.remove("description");
