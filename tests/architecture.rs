@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("antiphon-endpoint", &["antiphon-domain", "antiphon-audio"]),
     ("antiphon-link", &["antiphon-domain", "antiphon-avs"]),
     ("antiphon-render", &["antiphon-domain", "antiphon-audio", "antiphon-endpoint"]),
-    ("antiphon-discovery", &["antiphon-domain", "antiphon-endpoint"]),
+    ("antiphon-discovery", &["antiphon-domain", "antiphon-endpoint", "antiphon-net"]),
     ("antiphon-store", &["antiphon-domain"]),
     ("antiphon-bluetooth", &["antiphon-domain"]),
     ("antiphon-airplay", &["antiphon-domain", "antiphon-audio", "antiphon-endpoint", "antiphon-net"]),

@@ -223,8 +223,8 @@ fn record(service: &'static str, resolved: &ResolvedService) -> ServiceRecord {
 
 /// This machine's name as one label. Its own mDNS responder may answer for the bare name, so ours gets a suffix.
 fn host_label() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let label = name.trim().split('.').next().unwrap_or_default();
+    let name = antiphon_net::machine_name();
+    let label = name.split('.').next().unwrap_or_default();
     let fine: String = label.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(48).collect();
     if fine.is_empty() { "hub".to_owned() } else { fine }
 }

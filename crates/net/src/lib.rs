@@ -9,6 +9,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+/// What this machine is called; empty where it does not say (Linux alone does, in `/proc`).
+pub fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
 /// Connections that wait to be accepted, at most, at one door.
 const WAITING: i32 = 64;
 

@@ -114,7 +114,6 @@ fn advert(port: u16) -> Advert {
 
 /// What our service is called: two hubs on one network need two names.
 fn instance() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host: String = host.trim().chars().take(40).collect();
+    let host: String = antiphon_net::machine_name().chars().take(40).collect();
     if host.is_empty() { "Antiphon".to_owned() } else { format!("Antiphon on {host}") }
 }
