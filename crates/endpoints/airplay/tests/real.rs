@@ -109,6 +109,26 @@ fn lab_a_password_opens_a_locked_receiver_and_a_wrong_one_does_not() {
     judged(&lab, &rack, || with("Open Sesame"), address);
 }
 
+#[test]
+fn lab_a_session_follows_another_at_once() {
+    let Some((lab, _rack, _receiver, address)) = room(|_| Default::default()) else { return };
+    let lost = lab
+        .within("hub", || {
+            let hub = Hub::new(|_| {});
+            // As when the pace of a group changes: the farewell and the next greeting leave together.
+            for _ in 0..4 {
+                let mut opened = hub.open(&hub.recorded(address, &RECORD));
+                opened.endpoint.control(loudest());
+                opened.ready();
+                let anchor = play(&hub, &mut opened, 2.0);
+                hub.clock.until(anchor + Duration::from_secs(1));
+            }
+            hub.metric("antiphon_airplay_sessions_lost_total")
+        })
+        .expect("within");
+    assert_eq!(lost, 0.0);
+}
+
 /// What came through a metadata pipe: four letters and the bytes.
 fn items(text: &str) -> Vec<(String, Vec<u8>)> {
     let between = |text: &str, a: &str, b: &str| -> Option<String> {
