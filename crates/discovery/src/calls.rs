@@ -17,7 +17,8 @@ pub(crate) struct Calls {
 
 #[derive(Default)]
 struct Shared {
-    waiting: Mutex<BTreeMap<SpeakerId, Arrival>>,
+    /// By receiver; that it is free is a word of its own, which does not take the place of its coming or going.
+    waiting: Mutex<BTreeMap<(SpeakerId, bool), Arrival>>,
     news: Notify,
 }
 
@@ -41,22 +42,23 @@ impl Calls {
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SpeakerId, Arrival>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(SpeakerId, bool), Arrival>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put(&self, arrival: Arrival) {
-        let id = match &arrival {
-            Arrival::Here(descriptor) => descriptor.id.clone(),
-            Arrival::Gone(id) => id.clone(),
+        let key = match &arrival {
+            Arrival::Here(descriptor) => (descriptor.id.clone(), false),
+            Arrival::Gone(id) => (id.clone(), false),
+            Arrival::Free(id) => (id.clone(), true),
         };
         let mut waiting = self.lock();
         // As many as there can be endpoints: whoever comes beyond that would not be taken in either.
-        if waiting.len() >= MAX_ENDPOINTS && !waiting.contains_key(&id) {
-            tracing::warn!(%id, "too many receivers call at once; one is not heard");
+        if waiting.len() >= MAX_ENDPOINTS && !waiting.contains_key(&key) {
+            tracing::warn!(id = %key.0, "too many receivers call at once; one is not heard");
             return;
         }
-        waiting.insert(id, arrival);
+        waiting.insert(key, arrival);
         drop(waiting);
         self.news.notify_one();
     }
@@ -77,5 +79,19 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let first = runtime.block_on(calls.next());
         assert_eq!(first, Arrival::Gone(SpeakerId::new("0000")));
+    }
+
+    #[test]
+    fn one_that_is_free_is_still_heard_to_have_gone() {
+        let calls = Calls::default();
+        let sink = calls.sink();
+        let id = || SpeakerId::new("bath");
+        sink(Arrival::Gone(id()));
+        sink(Arrival::Free(id()));
+        sink(Arrival::Free(id()));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        assert_eq!(runtime.block_on(calls.next()), Arrival::Gone(id()));
+        assert_eq!(runtime.block_on(calls.next()), Arrival::Free(id()));
+        assert!(calls.shared.lock().is_empty());
     }
 }

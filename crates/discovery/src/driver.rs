@@ -80,6 +80,7 @@ impl Driver {
                 arrival = self.calls.next() => self.input(match arrival {
                     Arrival::Here(descriptor) => Input::Called(descriptor),
                     Arrival::Gone(id) => Input::HungUp(id),
+                    Arrival::Free(id) => Input::Free(id),
                 }),
                 news = next(&mut self.mdns) => self.hear(news),
                 Some(done) = self.probes.join_next() => {

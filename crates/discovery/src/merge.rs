@@ -41,6 +41,8 @@ pub enum Input {
     Called(Descriptor),
     /// It has hung up.
     HungUp(SpeakerId),
+    /// What kept it from playing for us is settled.
+    Free(SpeakerId),
     /// A speaker lost its session and wonders whether the endpoint is there.
     Lost(SpeakerId),
     /// What came of [`Output::Probe`].
@@ -148,6 +150,7 @@ impl Merge {
             // One that calls needs no address: nobody could reach it there, so it is never probed.
             Input::Called(descriptor) => self.resolved(call(&descriptor.id), descriptor, now),
             Input::HungUp(id) => self.removed(&call(&id), now),
+            Input::Free(id) => self.freed(&id, now),
             Input::Removed { instance } => self.removed(&instance, now),
             Input::Lost(id) => self.lost(&id, now),
             Input::Probed { id, attempt, answered } => self.probed(&id, attempt, answered, now),
@@ -240,6 +243,20 @@ impl Merge {
         let held = self.entries.iter().find(|(_, e)| e.holds(instance)).map(|(id, _)| id.clone());
         if let Some(id) = held {
             self.drop_record(&id, instance, now);
+        }
+    }
+
+    fn freed(&mut self, id: &SpeakerId, now: HubTime) {
+        let id = self.aliases.get(id).unwrap_or(id);
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        match entry.state {
+            State::Present => {
+                let event = DiscoveryEvent::Returned(entry.current.clone());
+                self.tell(event);
+            }
+            // Nobody can be asked at no address: it calls.
+            State::Unreachable if entry.current.addresses.is_empty() => {}
+            State::Unreachable => entry.hurry(now),
         }
     }
 

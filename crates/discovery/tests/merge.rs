@@ -411,3 +411,18 @@ fn one_that_calls_is_there_until_it_hangs_up() {
     merge.handle_input(Input::HungUp(id("nobody")), at(80));
     assert!(drain(&mut merge).is_empty());
 }
+
+/// What can be had now is worth an attempt at once, if it is there.
+#[test]
+fn one_that_is_free_is_told_as_returned() {
+    let mut merge = Merge::new(Vec::new(), vec![device("away", "Away", &[])], at(0));
+    merge.handle_input(Input::Called(device("bath", "Bath", &[])), at(10));
+    assert_eq!(events(&mut merge), [Appeared(device("bath", "Bath", &[]))]);
+    merge.handle_input(Input::Free(id("bath")), at(20));
+    assert_eq!(events(&mut merge), [Returned(device("bath", "Bath", &[]))]);
+    for absent in ["away", "nobody"] {
+        merge.handle_input(Input::Free(id(absent)), at(30));
+        assert!(drain(&mut merge).is_empty());
+    }
+    assert_eq!(merge.next_wake(), None);
+}

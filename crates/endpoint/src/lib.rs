@@ -190,6 +190,9 @@ pub enum Arrival {
     Here(Descriptor),
     /// It has hung up.
     Gone(SpeakerId),
+    /// What kept it from playing for us is settled: a person has answered, or what else it played is over. Worth an
+    /// attempt at once, whoever dials.
+    Free(SpeakerId),
 }
 
 /// Where arrivals go. Must not block.

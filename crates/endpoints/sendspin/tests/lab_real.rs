@@ -144,7 +144,7 @@ impl House {
         loop {
             match self.arrivals.recv_timeout(PATIENCE).unwrap() {
                 Arrival::Here(descriptor) => return descriptor,
-                Arrival::Gone(_) => {}
+                Arrival::Gone(_) | Arrival::Free(_) => {}
             }
         }
     }

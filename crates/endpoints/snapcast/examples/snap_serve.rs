@@ -89,6 +89,8 @@ fn serve(
                 println!("{id} has gone");
                 list.lock().unwrap().remove(&id);
             }
+            // Snapcast clients ask nothing of a person.
+            Arrival::Free(_) => {}
         }),
     );
     println!("{adverts:?}");

@@ -60,7 +60,7 @@ impl Hub {
     pub fn here(&self) -> Descriptor {
         match self.arrival() {
             Arrival::Here(descriptor) => descriptor,
-            gone @ Arrival::Gone(_) => panic!("{gone:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
