@@ -193,11 +193,6 @@ impl Roles {
         }
     }
 
-    /// Tells the client to compensate so much delay behind its port, where it can be told.
-    pub fn output_delay(&mut self, delay: Duration) {
-        self.player.output_delay(delay);
-    }
-
     /// The session is over.
     pub fn end(&mut self) {
         self.session = None;

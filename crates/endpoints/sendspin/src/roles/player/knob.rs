@@ -25,8 +25,6 @@ pub struct Able {
     pub volume: bool,
     /// `mute`.
     pub mute: bool,
-    /// `set_output_delay`.
-    pub output_delay: bool,
 }
 
 /// What a report says that the hub did not know.
@@ -161,7 +159,7 @@ fn echo<T: Copy>(sent: &mut VecDeque<(T, HubTime)>, now: HubTime, is_it: impl Fn
 mod tests {
     use super::*;
 
-    const ABLE: Able = Able { volume: true, mute: true, output_delay: false };
+    const ABLE: Able = Able { volume: true, mute: true };
 
     fn level(volume: i64, muted: bool) -> Level {
         Level { volume: Volume::new(volume).unwrap(), muted }
@@ -225,7 +223,7 @@ mod tests {
         assert!((knob.factor() - 0.25).abs() < 1e-6);
         knob.want(level(50, true));
         assert_eq!(knob.factor(), 0.0);
-        knob.report(Able { volume: true, ..Able::default() }, volume(50), None, at(1));
+        knob.report(Able { volume: true, mute: false }, volume(50), None, at(1));
         assert_eq!(knob.factor(), 0.0);
         knob.want(level(50, false));
         assert_eq!(knob.factor(), 1.0);

@@ -76,7 +76,6 @@ pub struct Player {
     quiet_since: HubTime,
     factor: f32,
     late: u32,
-    wished_delay: Option<Duration>,
 }
 
 impl Player {
@@ -109,7 +108,6 @@ impl Player {
             quiet_since: HubTime::EPOCH,
             factor: 1.0,
             late: 0,
-            wished_delay: None,
         })
     }
 
@@ -153,11 +151,6 @@ impl Player {
     /// How loud it is, as far as is known.
     pub fn volume(&self) -> Option<Volume> {
         self.knob.volume()
-    }
-
-    /// Compensate so much delay behind the client's port; what it cannot be told is forgotten.
-    pub fn output_delay(&mut self, delay: Duration) {
-        self.wished_delay = Some(delay);
     }
 
     /// Takes a block; its time is looked at when it is to be sent.
@@ -209,14 +202,7 @@ impl Player {
 
     /// Commands for the client; whether sound is wanted or not.
     pub fn command(&mut self, now: HubTime) -> Option<Out> {
-        let report = self.report.as_ref()?;
-        if let Some(delay) = self.wished_delay.take()
-            && report.able.output_delay
-            && delay != report.output_delay
-        {
-            let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX).min(5_000);
-            return Some(told(knob::object("set_output_delay", "output_delay_ms", millis.into())));
-        }
+        self.report.as_ref()?;
         self.knob.command(now).map(told)
     }
 

@@ -90,11 +90,7 @@ impl Report {
             output_delay: millis(player, "output_delay_ms", MOST_DELAY)?,
             required_lead: millis(player, "required_lead_time_ms", MOST_WAIT)?,
             min_buffer: millis(player, "min_buffer_ms", MOST_WAIT)?,
-            able: Able {
-                volume: able("volume") && volume.is_some(),
-                mute: able("mute") && muted.is_some(),
-                output_delay: able("set_output_delay"),
-            },
+            able: Able { volume: able("volume") && volume.is_some(), mute: able("mute") && muted.is_some() },
             format: wished.filter(|format| offers.contains(format)),
         })
     }

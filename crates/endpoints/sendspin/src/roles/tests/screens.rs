@@ -144,19 +144,15 @@ fn a_person_at_the_client_turns_and_leaves() {
 }
 
 #[test]
-fn an_output_delay_is_told_both_ways() {
+fn an_output_delay_is_the_clients_own_and_wants_so_much_more_lead() {
     let mut rig = rig();
     rig.said.clear();
-    rig.roles.output_delay(Duration::from_millis(120));
-    rig.drain();
-    assert_eq!(
-        rig.all("server/command"),
-        [&json!({"player": {"command": "set_output_delay", "output_delay_ms": 120}})]
-    );
+    let before = rig.lead(Pace::Steady).0;
     let mut delayed = player(50, false);
     delayed["output_delay_ms"] = json!(120);
     rig.state(json!({"available": true, "player": delayed}));
-    assert_eq!(rig.roles.told().output_delay, Duration::from_millis(120));
+    assert_eq!(rig.lead(Pace::Steady).0, before + Duration::from_millis(120));
+    assert_eq!(rig.all("server/command"), [] as [&Value; 0]);
 }
 
 fn png(width: u32, height: u32, size: usize) -> Arc<[u8]> {
