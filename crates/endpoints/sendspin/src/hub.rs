@@ -13,11 +13,12 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::driver::bell::Bell;
+use crate::driver::dial::HOST;
 use crate::driver::inbox::Session;
 use crate::metrics::Metrics;
 use crate::options::{SendspinOptions, Unpaired};
 use crate::roles::{Shared, Told};
-use crate::trust::Trust;
+use crate::trust::{Standing, Trust};
 use crate::wire::hello::PairMethods;
 use crate::wire::pairing::Method;
 use crate::wire::{ClientHello, PeerId, Psk};
@@ -25,7 +26,7 @@ use crate::wire::{ClientHello, PeerId, Psk};
 /// The kind's name.
 pub const NAME: &str = "sendspin";
 
-/// Clients remembered at most. Those who are neither here nor trusted give way.
+/// Clients remembered at most, beside those that are here, configured or known to a person: others give way.
 const MOST: usize = 1024;
 
 /// What a connection is told.
@@ -245,6 +246,14 @@ impl Hub {
         }
     }
 
+    /// Tells the hub that a client can be had now, which was refused before.
+    pub fn free(&self, speaker: &SpeakerId) {
+        let arrivals = self.known().arrivals.clone();
+        if let Some(arrivals) = arrivals {
+            arrivals(Arrival::Free(speaker.clone()));
+        }
+    }
+
     /// From now on news of those who dial go here; everybody who is here is told to it.
     pub fn set_arrivals(&self, arrivals: &ArrivalSink) {
         let mut known = self.known();
@@ -322,13 +331,18 @@ impl Hub {
         if known.clients.len() <= MOST {
             return;
         }
-        let idle = known.clients.iter().filter(|(_, client)| client.connection.is_none());
+        let is_trusted = |id: &PeerId| self.trust().standing(id) != Standing::default();
+        let idle = known.clients.iter().filter(|(_, client)| {
+            client.connection.is_none()
+                && !client.descriptor.properties.contains_key(HOST)
+                && !client.id.as_ref().is_some_and(is_trusted)
+        });
         let oldest = idle.min_by_key(|(_, client)| client.heard).map(|(speaker, _)| speaker.clone());
-        if let Some(client) = oldest.and_then(|speaker| known.clients.remove(&speaker))
-            && let Some(id) = client.id
-        {
+        let Some(speaker) = oldest else { return };
+        if let Some(id) = known.clients.remove(&speaker).and_then(|client| client.id) {
             known.speakers.remove(&id);
         }
+        self.metrics.forget(speaker.as_str());
     }
 }
 

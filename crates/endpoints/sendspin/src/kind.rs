@@ -20,7 +20,7 @@ use crate::driver::inbox::{Inbox, SendspinEndpoint, Session};
 use crate::hub::{Command, Hub, NAME};
 use crate::metrics::{Counted, Metrics};
 use crate::options::{SendspinOptions, Unpaired};
-use crate::roles::{Shared, lead, run_blocks};
+use crate::roles::{Shared, batch, lead};
 use crate::wire::PeerId;
 use crate::wire::pairing::Method;
 use crate::wire::token::{self, Read};
@@ -117,16 +117,16 @@ impl SendspinKind {
         }
         let id = card.id.ok_or(AnswerError::NotAsked)?;
         self.kept(self.hub.trust().approve(id))?;
-        self.weigh(speaker);
+        if !self.weigh(speaker) {
+            self.hub.free(speaker);
+        }
         Ok(())
     }
 
-    /// Lets a connection, where there is one, look again at whom we trust.
-    fn weigh(&self, speaker: &SpeakerId) {
-        if let Some(connection) = self.hub.connection(speaker) {
-            // A connection that is too busy looks when its next session is opened.
-            let _ = connection.try_send(Command::Weigh);
-        }
+    /// Lets a connection look again at whom we trust; false where there is none, or one that is too busy: it looks when
+    /// its next session is opened.
+    fn weigh(&self, speaker: &SpeakerId) -> bool {
+        self.hub.connection(speaker).is_some_and(|connection| connection.try_send(Command::Weigh).is_ok())
     }
 
     fn kept(&self, result: std::io::Result<()>) -> Result<(), AnswerError> {
@@ -201,11 +201,12 @@ impl Kind for SendspinKind {
         events: EventSink,
     ) -> Box<dyn Endpoint> {
         self.hub.set_clock(&clock);
+        let caps = self.caps(descriptor, pace);
         let session = Session {
-            inbox: Inbox::new(run_blocks(pace), Arc::clone(&self.hub.bell)),
+            inbox: Inbox::new(batch(pace), caps.lead, Arc::clone(&self.hub.bell)),
             events,
             pace,
-            caps: self.caps(descriptor, pace),
+            caps,
             counted: Counted::new(&self.hub.metrics.sessions),
         };
         let refused = self.hub.metrics.refused.with_label_values(&[descriptor.id.as_str()]);
@@ -273,6 +274,10 @@ impl Kind for SendspinKind {
             Answer::Approve => self.approve(speaker),
             Answer::Refuse => {
                 let id = card.id.ok_or(AnswerError::NotAsked)?;
+                if self.hub.trust().standing(&id).paired {
+                    // A pairing is ended by unpairing, which the device is told of.
+                    return Err(AnswerError::NotAsked);
+                }
                 self.kept(self.hub.trust().refuse(id))?;
                 self.weigh(speaker);
                 Ok(())

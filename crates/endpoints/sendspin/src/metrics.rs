@@ -73,6 +73,14 @@ impl Metrics {
         self.ignored.with_label_values(&[what]).inc();
     }
 
+    /// Nobody will be told of this speaker any more.
+    pub fn forget(&self, speaker: &str) {
+        for counter in [&self.refused, &self.bytes, &self.lost] {
+            // One that was never counted is not there.
+            let _ = counter.remove_label_values(&[speaker]);
+        }
+    }
+
     /// Counts the end of a pairing: `paired`, `wrong` or `over`.
     pub fn pairing(&self, outcome: &str) {
         self.pairings.with_label_values(&[outcome]).inc();

@@ -63,6 +63,8 @@ pub struct Trust {
     file: Option<PathBuf>,
     identity: Identity,
     clients: Mutex<BTreeMap<PeerId, Known>>,
+    /// Held while the file is written, so that nobody who only reads waits for the disk.
+    saving: Mutex<()>,
 }
 
 impl Trust {
@@ -72,7 +74,8 @@ impl Trust {
         if let Some(file) = &file {
             match read(file) {
                 Ok(Some((identity, clients))) => {
-                    return Self { file: Some(file.clone()), identity, clients: Mutex::new(clients) };
+                    let (file, clients) = (Some(file.clone()), Mutex::new(clients));
+                    return Self { file, identity, clients, saving: Mutex::default() };
                 }
                 Ok(None) => {}
                 Err(why) => {
@@ -85,7 +88,8 @@ impl Trust {
                 }
             }
         }
-        let trust = Self { file, identity: Identity::new(rand::random()), clients: Mutex::default() };
+        let (clients, saving) = (Mutex::default(), Mutex::default());
+        let trust = Self { file, identity: Identity::new(rand::random()), clients, saving };
         if let Err(why) = trust.write(&BTreeMap::new()) {
             error!(%why, "the hub's key for Sendspin cannot be kept: it is another one after a restart");
         }
@@ -138,15 +142,15 @@ impl Trust {
     }
 
     fn change(&self, client: PeerId, to: Known) -> io::Result<()> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = clients.clone();
+        let _saving = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = self.clients.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if to.psk.is_none() && !to.approved && !to.refused {
             changed.remove(&client);
         } else {
             changed.insert(client, to);
         }
         self.write(&changed)?;
-        *clients = changed;
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = changed;
         Ok(())
     }
 

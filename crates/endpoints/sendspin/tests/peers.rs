@@ -8,10 +8,10 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use antiphon_audio::{BLOCK_FRAMES, Block, CHANNELS};
-use antiphon_domain::{Frames, SampleRate, Volume};
-use antiphon_endpoint::{Answer, AnswerError, Arrival, EndpointEvent, Kind, LostReason, Wants};
+use antiphon_domain::{Frames, Level, SampleRate, SpeakerId, Volume};
+use antiphon_endpoint::{Answer, AnswerError, Arrival, Control, EndpointEvent, Kind, LostReason, Wants};
 use antiphon_sendspin::wire::noise::Suite;
-use antiphon_sendspin::wire::peer::Peer;
+use antiphon_sendspin::wire::peer::{Got, Peer};
 use antiphon_sendspin::{SendspinOptions, Unpaired};
 use serde_json::json;
 use support::{Client, Do, House, Manner, PATIENCE, dialled, lost, ready};
@@ -116,8 +116,68 @@ fn nobody_plays_before_a_person_approved_and_nobody_after_it_was_taken_back() {
     house.until("it asks again", |house| house.kind.asks()[0].wants == Wants::Approval);
     house.kind.answer(&here.id, &Answer::Refuse).unwrap();
     assert_eq!(house.kind.asks(), []);
-    let nobody = antiphon_domain::SpeakerId::new("nobody");
+    let nobody = SpeakerId::new("nobody");
     assert!(matches!(house.kind.answer(&nobody, &Answer::Approve), Err(AnswerError::Unknown(_))));
+}
+
+#[test]
+fn what_is_given_before_it_answers_is_told_it_once_it_does() {
+    let house = House::new(Unpaired::Allow);
+    let (descriptor, clients) = dialled(Manner::default());
+    let (mut endpoint, events) = house.open(&descriptor);
+    let level = Level { volume: Volume::new(15).unwrap(), muted: false };
+    endpoint.control(Control::Level(level));
+    let first = house.clock.now() + PATIENCE;
+    for index in 0..90 {
+        let due = first + Frames(index * BLOCK_FRAMES as u64).duration(SampleRate::HUB);
+        endpoint.play(&Block { due, samples: vec![0; BLOCK_FRAMES * CHANNELS].into() });
+    }
+    let client = clients.recv_timeout(PATIENCE).unwrap();
+    ready(&events);
+    // Its own volume is 40, which nobody is to hear.
+    assert_eq!(client.hears("server/command")["player"]["volume"], 15);
+    let timestamp = loop {
+        if let Got::Binary(4, body) = client.got.recv_timeout(PATIENCE).unwrap() {
+            break i64::from_be_bytes(body[..8].try_into().unwrap());
+        }
+    };
+    assert!((timestamp - first.nanos() / 1_000).abs() <= 1, "{timestamp}");
+}
+
+#[test]
+fn who_was_refused_is_free_once_nothing_stands_in_the_way() {
+    let house = House::new(Unpaired::Ask);
+    let free = |id: &SpeakerId| {
+        assert_eq!(house.arrivals.recv_timeout(PATIENCE).unwrap(), Arrival::Free(id.clone()));
+    };
+    let calling = Client::dials(house.at(), Manner::default());
+    let here = house.here();
+    let (descriptor, clients) = dialled(Manner { secret: [3; 32], ..Manner::default() });
+    let (_refused, events) = house.open(&here);
+    assert!(matches!(lost(&events), LostReason::Unpaired(_)));
+    let (_refused, events) = house.open(&descriptor);
+    let called = clients.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(lost(&events), LostReason::Unpaired(_)));
+    for (client, of) in [(&calling, &here), (&called, &descriptor)] {
+        house.kind.answer(&of.id, &Answer::Approve).unwrap();
+        free(&of.id);
+        let (_endpoint, events) = house.open(of);
+        ready(&events);
+        client.tell(Do::Say("client/state", Peer::state(false, 40, false)));
+        assert!(matches!(lost(&events), LostReason::Unavailable(_)));
+        client.tell(Do::Say("client/state", Peer::state(true, 40, false)));
+        free(&of.id);
+        let (_endpoint, events) = house.open(of);
+        ready(&events);
+    }
+    let token = json!({"pairing_psk": {}, "static_pairing_code": {}});
+    let mut hello = Peer::player();
+    (hello["supported_pair_methods"], hello["unpaired_access"]) = (token, json!({"enabled": false}));
+    let _client = Client::dials(house.at(), Manner { secret: [4; 32], hello, ..Manner::default() });
+    let here = house.here();
+    house.kind.answer(&here.id, &Answer::Code(antiphon_domain::Secret::new("12345678"))).unwrap();
+    free(&here.id);
+    assert_eq!(house.kind.answer(&here.id, &Answer::Refuse), Err(AnswerError::NotAsked));
 }
 
 #[test]
@@ -226,7 +286,7 @@ fn records_and_texts_are_recognised() {
     let odd = [("path".to_owned(), "no path".to_owned())].into();
     assert_eq!(house.kind.recognise(&antiphon_endpoint::ServiceRecord { txt: odd, ..record }), None);
 
-    let speaker = antiphon_domain::SpeakerId::new("bath");
+    let speaker = SpeakerId::new("bath");
     let configured = |text: &str| house.kind.configured(text, &speaker, "Bath");
     for good in ["sendspin://192.0.2.1:8928", "sendspin://[::1]:1/x", "sendspin://box.local:8928/sendspin"] {
         assert!(configured(good).unwrap().is_ok(), "{good}");
@@ -242,15 +302,13 @@ fn a_client_that_needs_sound_earlier_is_promised_it_next_time() {
     let house = House::new(Unpaired::Allow);
     let mut state = Peer::state(true, 40, false);
     state["player"]["min_buffer_ms"] = 2_000.into();
-    let _client = Client::dials(house.at(), Manner { says: ("client/state", state), ..Manner::default() });
-    let here = house.here();
-    let (endpoint, events) = house.open(&here);
-    let short = endpoint.caps().lead.0;
-    // It may have told by the time it is opened first.
-    if short < Duration::from_secs(2) {
-        assert!(matches!(lost(&events), LostReason::Disconnected(_)));
-    }
-    let (endpoint, events) = house.open(&here);
+    let (descriptor, _clients) = dialled(Manner { says: ("client/state", state), ..Manner::default() });
+    let (endpoint, events) = house.open(&descriptor);
+    assert!(endpoint.caps().lead.0 < Duration::from_secs(2));
+    assert!(matches!(lost(&events), LostReason::Disconnected(_)));
+    // Whoever leads its group is to know it, too.
+    assert_eq!(house.arrivals.recv_timeout(PATIENCE).unwrap(), Arrival::Free(descriptor.id.clone()));
+    let (endpoint, events) = house.open(&descriptor);
     assert!(endpoint.caps().lead.0 >= Duration::from_secs(2));
     ready(&events);
 }

@@ -1,6 +1,6 @@
 //! One bell for all connections: the render thread rings it once for a whole group.
 //!
-//! A group's members complete their runs within a millisecond or two of each other. To wake the connection of each from
+//! A group's members complete their batches of blocks within a millisecond or two of each other. To wake the connection of each from
 //! outside the runtime costs two switches of threads apiece, more than encrypting and sending what it is woken for
 //! (measured: 9 players, perf); so the first who is ready rings, and a moment later all who are get up together.
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use antiphon_domain::{HubTime, SpeakerId};
 use antiphon_endpoint::{Clock, Descriptor, EndpointEvent, LostReason};
-use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -17,7 +16,7 @@ use tokio_tungstenite::WebSocketStream;
 use tracing::{debug, info};
 
 use super::dial::spawn;
-use super::inbox::{Item, Session};
+use super::inbox::Session;
 use super::keeper::Keeper;
 use super::socket::{Heard, Socket};
 use crate::hub::{Command, Hub};
@@ -26,6 +25,7 @@ use crate::roles::Roles;
 use crate::wire::{Activity, ClientHello, Fault, Goodbye, Link, PeerId};
 
 mod output;
+mod session;
 mod trust;
 
 /// From the WebSocket's handshake to the hello.
@@ -38,10 +38,14 @@ const UNREAD: Duration = Duration::from_secs(5);
 const REKEY: Duration = Duration::from_secs(15);
 /// How long a pairing may take altogether: the longest window the text recommends.
 const PAIRING: Duration = Duration::from_secs(300);
-/// How long a connection that we dialled is kept for a person's answer.
+/// How long a connection that we dialled is kept for a person's answer, or for the end of what else the client plays.
 const LINGER: Duration = Duration::from_secs(90);
+/// How long it is kept for a session, once the hub was told that there can be one.
+const HANDOVER: Duration = Duration::from_secs(3);
 /// Between two looks at what there is to do when nothing else comes.
 const IDLE: Duration = Duration::from_millis(500);
+/// How much later than blocks are complete we may be woken for them: by the bell, and on a machine that is busy.
+const GRACE: Duration = Duration::from_millis(25);
 /// How long a client may take to hang up once it was asked to forget us.
 const PARTING: Duration = Duration::from_secs(5);
 /// How long the farewell may take.
@@ -100,7 +104,13 @@ pub struct Connection {
     roles: Option<Roles>,
     activity: Activity,
     session: Option<Session>,
+    /// Whether the roles were given the session.
+    begun: bool,
     ready: bool,
+    /// Whether the hub was told that the client can be had now.
+    freed: bool,
+    /// The longest lead it was known to want when the hub looked last.
+    wants: Duration,
     errand: Option<Command>,
     /// What must have happened by when.
     deadline: Option<(HubTime, Awaited)>,
@@ -143,7 +153,10 @@ pub async fn serve(begin: Begin) {
         roles: None,
         activity: Activity::Idle,
         session,
+        begun: false,
         ready: false,
+        freed: false,
+        wants: Duration::ZERO,
         errand,
         deadline: Some((now + HELLO, Awaited::Hello)),
         idle_since: now,
@@ -187,29 +200,6 @@ impl Connection {
         }
     }
 
-    /// A session that was handed to this connection while it ended.
-    fn latecomer(&mut self) -> Option<Session> {
-        self.commands.close();
-        let mut late = None;
-        while let Ok(command) = self.commands.try_recv() {
-            if let Command::Open(session) = command {
-                late = Some(session);
-            }
-        }
-        late
-    }
-
-    /// Ends the hub's session, if there is one.
-    fn lose(&mut self, why: LostReason) {
-        let Some(session) = self.session.take() else { return };
-        self.ready = false;
-        if let Some((speaker, _)) = &self.place {
-            self.hub.metrics.lost.with_label_values(&[speaker.as_str()]).inc();
-        }
-        drop(session.counted);
-        (session.events)(EndpointEvent::Lost(why));
-    }
-
     async fn talk(&mut self) -> End {
         loop {
             let now = self.clock.now();
@@ -239,9 +229,14 @@ impl Connection {
     /// How long nothing needs to be done unless something comes.
     fn wake(&self, now: HubTime) -> Duration {
         let mut wake = IDLE;
-        if let (Some(session), Activity::Playback) = (&self.session, self.activity) {
-            // Whole runs of blocks wake us; what is less than one is found in good time.
-            wake = wake.min(session.caps.lead.0 / 4);
+        if let Some(session) = self.session.as_ref().filter(|_| self.begun) {
+            if self.activity == Activity::Playback {
+                // Whole batches of blocks wake us; what is less than one, as no more comes, is found a little later.
+                wake = wake.min(session.inbox.every() + GRACE);
+            }
+            if let Some(at) = session.inbox.worth_taking_at() {
+                wake = wake.min(at.since(now));
+            }
         }
         if let Some(at) = self.roles.as_ref().and_then(Roles::wake) {
             wake = wake.min(at.since(now));
@@ -325,7 +320,13 @@ impl Connection {
         if lingers || self.dialled.is_none() {
             self.idle_since = now;
         }
-        let patience = if self.roles.is_some() { Duration::ZERO } else { LINGER };
+        let patience = match &self.roles {
+            // One that plays something else says when that is over.
+            Some(roles) if roles.told().available == Some(false) => LINGER,
+            Some(_) if self.freed => HANDOVER,
+            Some(_) => Duration::ZERO,
+            None => LINGER,
+        };
         if self.dialled.is_some()
             && self.place.is_some()
             && !lingers
@@ -334,73 +335,6 @@ impl Connection {
             return Err(End::Ours);
         }
         Ok(())
-    }
-
-    /// Takes what the hub has put into the inbox.
-    fn take(&mut self, now: HubTime) -> Result<(), End> {
-        let Some(session) = &self.session else { return Ok(()) };
-        let taken = session.inbox.take();
-        if let Some(roles) = &mut self.roles {
-            for control in taken.controls {
-                roles.control(control);
-            }
-            for item in taken.items {
-                match item {
-                    Item::Block(block) => roles.play(block),
-                    Item::Flush(from) => roles.flush(from, now),
-                }
-            }
-        }
-        if taken.over { self.end_session() } else { Ok(()) }
-    }
-
-    /// The hub is done with the session.
-    fn end_session(&mut self) -> Result<(), End> {
-        self.session = None;
-        self.ready = false;
-        if self.place.is_none() {
-            // Nobody has answered yet, and nobody is waited for any more.
-            return Err(End::Ours);
-        }
-        if let Some(roles) = &mut self.roles {
-            roles.end();
-        }
-        Ok(())
-    }
-
-    /// Tells the hub what happened, and how well the clocks agree.
-    fn report(&mut self, now: HubTime) {
-        if self.socket.is_clear()
-            && let Some(mark) = self.keeper.ping(now)
-        {
-            // A socket that fails is noticed when it is read.
-            let _ = self.socket.ping(Bytes::copy_from_slice(&mark));
-            let _ = self.socket.flush();
-        }
-        let mut lost = None;
-        while let Some(event) = self.roles.as_mut().and_then(Roles::event) {
-            match (&self.session, event) {
-                (Some(_), EndpointEvent::Lost(why)) => lost = Some(why),
-                (Some(session), event) => {
-                    self.ready |= event == EndpointEvent::Ready;
-                    (session.events)(event);
-                }
-                (None, _) => {}
-            }
-        }
-        if let Some(why) = lost {
-            self.lose(why);
-            if let Some(roles) = &mut self.roles {
-                roles.end();
-            }
-        }
-        if let Some(session) = &self.session
-            && self.ready
-            && self.activity == Activity::Playback
-            && let Some(report) = self.keeper.report(now)
-        {
-            (session.events)(EndpointEvent::Sync(report));
-        }
     }
 
     /// The client leaves; why the session is lost by that.

@@ -9,6 +9,7 @@ use antiphon_endpoint::{Clock, Descriptor, EndpointEvent, LostReason};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_tungstenite::client_async_with_config;
+use tracing::warn;
 
 use super::connection::{Begin, serve};
 use super::inbox::{Inbox, Session};
@@ -52,6 +53,9 @@ async fn dial(
     let socket = match connected {
         Ok(socket) => socket,
         Err(why) => {
+            if errand.is_some() {
+                warn!(speaker = %descriptor.id, %why, "what a person wished of a Sendspin device did not reach it");
+            }
             if let Some(session) = session {
                 hub.metrics.lost.with_label_values(&[descriptor.id.as_str()]).inc();
                 drop(session.counted);

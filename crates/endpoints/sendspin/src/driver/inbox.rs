@@ -1,19 +1,22 @@
 //! What the hub holds of a session: blocks and wishes go into an inbox that the connection empties.
 //!
 //! Nothing waits and nothing wakes the connection for a single block: that would cost more than sending it. It is woken
-//! once a run is complete, for a flush, a wish or the end.
+//! once some chunks' worth is there, for a flush, a wish or the end; and whatever else it is woken for, blocks stay here
+//! until then.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use antiphon_audio::Block;
-use antiphon_domain::HubTime;
+use antiphon_domain::{HubTime, Lead};
 use antiphon_endpoint::{Caps, Control, Endpoint, EventSink, Pace};
 use prometheus::IntCounter;
 use tokio::sync::Notify;
 
 use super::bell::Bell;
 use crate::metrics::Counted;
+use crate::roles::{blocks_last, number};
 
 /// Blocks that wait, at most: 8 s, more than any lead.
 const QUEUE: usize = 1024;
@@ -32,8 +35,8 @@ struct Held {
     items: VecDeque<Item>,
     level: Option<Control>,
     now: Option<Control>,
-    /// Blocks since the connection was woken last.
-    fresh: usize,
+    /// There is something worth taking.
+    rung: bool,
     over: bool,
 }
 
@@ -42,7 +45,10 @@ pub struct Inbox {
     held: Mutex<Held>,
     woken: Notify,
     bell: Arc<Bell>,
-    run: usize,
+    batch: i128,
+    every: Duration,
+    /// With so little time left a block is worth taking although its batch is not complete.
+    latest: Duration,
 }
 
 /// What was in an inbox.
@@ -57,13 +63,18 @@ pub struct Taken {
 }
 
 impl Inbox {
-    /// An empty one that rings for `run` blocks.
-    pub fn new(run: usize, bell: Arc<Bell>) -> Arc<Self> {
-        Arc::new(Self { held: Mutex::default(), woken: Notify::new(), bell, run: run.max(1) })
+    /// An empty one that rings where `batch` blocks of the hub's grid end: all of a group in the same moment, as they
+    /// are given the same blocks.
+    pub fn new(batch: usize, lead: Lead, bell: Arc<Bell>) -> Arc<Self> {
+        let every = blocks_last(batch);
+        let latest = lead.0.saturating_sub(every);
+        let (held, woken) = (Mutex::default(), Notify::new());
+        Arc::new(Self { held, woken, bell, batch: batch.max(1) as i128, every, latest })
     }
 
     /// Wakes the connection.
     pub fn wake(&self) {
+        self.held().rung = true;
         self.woken.notify_one();
     }
 
@@ -71,12 +82,36 @@ impl Inbox {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How often a batch is complete while sound goes on.
+    pub fn every(&self) -> Duration {
+        self.every
+    }
+
+    /// When there is something worth taking, as things are; `None` while there is nothing.
+    pub fn worth_taking_at(&self) -> Option<HubTime> {
+        let held = self.held();
+        match held.items.front() {
+            _ if held.rung || held.over => Some(HubTime::EPOCH),
+            Some(Item::Block(block)) => Some(block.due - self.latest),
+            Some(Item::Flush(_)) => Some(HubTime::EPOCH),
+            None => None,
+        }
+    }
+
     /// Takes everything out.
     pub fn take(&self) -> Taken {
         let mut held = self.held();
-        held.fresh = 0;
+        held.rung = false;
         let controls = [held.level.take(), held.now.take()].into_iter().flatten().collect();
         Taken { items: std::mem::take(&mut held.items), controls, over: held.over }
+    }
+
+    /// The connection is ready for what is here: all of it is worth taking, but the blocks whose time has passed.
+    pub fn begin(&self, now: HubTime) {
+        let is_past = |item: &Item| matches!(item, Item::Block(block) if block.due <= now);
+        let mut held = self.held();
+        held.items.retain(|item| !is_past(item));
+        held.rung = true;
     }
 
     /// Returns when there is something worth taking.
@@ -126,14 +161,13 @@ impl Endpoint for SendspinEndpoint {
     fn play(&mut self, block: &Block) {
         let mut held = self.inbox.held();
         if held.items.len() >= QUEUE {
+            // Whoever is to take them is not there yet, or stuck: what is oldest is worth least.
             self.refused.inc();
-            return;
+            held.items.pop_front();
         }
         held.items.push_back(Item::Block(block.clone()));
-        held.fresh += 1;
-        let wake = held.fresh == self.inbox.run;
         drop(held);
-        if wake {
+        if (number(block.due) + 1).rem_euclid(self.inbox.batch) == 0 {
             self.inbox.bell.ring(&self.inbox);
         }
     }
@@ -146,19 +180,20 @@ impl Endpoint for SendspinEndpoint {
             Item::Flush(older) => *older < from,
         });
         held.items.push_back(Item::Flush(from));
+        held.rung = true;
         drop(held);
         self.inbox.woken.notify_one();
     }
 
     fn control(&mut self, control: Control) {
         let mut held = self.inbox.held();
-        let first = held.level.is_none() && held.now.is_none();
         match &control {
             Control::Level(_) => held.level = Some(control),
             Control::Now(_) => held.now = Some(control),
             // What later versions of the contract may bring is not for us.
             _ => return,
         }
+        let first = !std::mem::replace(&mut held.rung, true);
         drop(held);
         if first {
             self.inbox.woken.notify_one();
@@ -170,5 +205,50 @@ impl Drop for SendspinEndpoint {
     fn drop(&mut self) {
         self.inbox.held().over = true;
         self.inbox.woken.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use antiphon_audio::BLOCK_FRAMES;
+    use antiphon_domain::{Frames, SampleRate};
+
+    use super::*;
+
+    fn block(number: u64) -> Block {
+        let due = HubTime::EPOCH + Frames(number * BLOCK_FRAMES as u64).duration(SampleRate::HUB);
+        Block { due, samples: vec![0; 2].into() }
+    }
+
+    #[tokio::test]
+    async fn all_of_a_group_are_worth_taking_with_the_same_block() {
+        let bell = Bell::hang(&tokio::runtime::Handle::current());
+        let lead = Lead(Duration::from_millis(960));
+        let caps = Caps { lead, own_volume: true };
+        let endpoint = || SendspinEndpoint {
+            inbox: Inbox::new(30, lead, Arc::clone(&bell)),
+            caps,
+            refused: IntCounter::new("refused", "refused").unwrap(),
+        };
+        let (mut one, mut other) = (endpoint(), endpoint());
+        // One has heard the whole group's sound, the other joins.
+        for number in 3_000..3_029 {
+            one.play(&block(number));
+        }
+        other.play(&block(3_028));
+        let oldest = block(3_000).due - (lead.0 - blocks_last(30));
+        assert_eq!(one.inbox.worth_taking_at(), Some(oldest));
+        for endpoint in [&mut one, &mut other] {
+            endpoint.play(&block(3_029));
+            endpoint.inbox.woken().await;
+            assert_eq!(endpoint.inbox.worth_taking_at(), Some(HubTime::EPOCH));
+        }
+        assert_eq!(one.inbox.take().items.len(), 30);
+        assert_eq!(one.inbox.worth_taking_at(), None);
+        one.control(Control::Level(antiphon_domain::Level {
+            volume: antiphon_domain::Volume::SAFE,
+            muted: false,
+        }));
+        assert_eq!(one.inbox.worth_taking_at(), Some(HubTime::EPOCH));
     }
 }

@@ -12,8 +12,10 @@ use antiphon_endpoint::{ClockReading, SyncReport};
 const EVERY: Duration = Duration::from_secs(2);
 /// Silence after which a peer is gone: six pings.
 const DEAD: Duration = Duration::from_secs(13);
-/// Between two reports.
+/// Between two reports, when there is something new.
 const REPORT: Duration = Duration::from_secs(1);
+/// Between two reports at most: what is not told again is soon taken for unknown.
+const REPEAT: Duration = Duration::from_secs(3);
 /// Round trips kept: the largest of them bounds the way of a message.
 const KEPT: usize = 4;
 
@@ -24,6 +26,8 @@ pub struct Keeper {
     reported: HubTime,
     trips: Vec<Duration>,
     filter: ClockFilter,
+    /// Something was learnt of its clock since the last report.
+    learnt: bool,
 }
 
 impl Keeper {
@@ -31,7 +35,8 @@ impl Keeper {
     pub fn new(now: HubTime) -> Self {
         // The first ping goes out at once.
         let pinged = now - EVERY;
-        Self { heard: now, pinged, reported: now, trips: Vec::new(), filter: ClockFilter::new() }
+        let (trips, filter) = (Vec::new(), ClockFilter::new());
+        Self { heard: now, pinged, reported: now, trips, filter, learnt: false }
     }
 
     /// Something came.
@@ -70,14 +75,16 @@ impl Keeper {
         let Some(longest) = self.trips.iter().max() else { return };
         let Some(sent) = micros.checked_mul(1_000) else { return };
         self.filter.observe(Exchange::one_way(sent, now, *longest));
+        self.learnt = true;
     }
 
-    /// A report, once a second.
+    /// A report, where there is something new or the last is old. A client that is in time asks for it every few seconds.
     pub fn report(&mut self, now: HubTime) -> Option<SyncReport> {
-        if now.since(self.reported) < REPORT {
+        let age = now.since(self.reported);
+        if age < REPORT || (age < REPEAT && !self.learnt) {
             return None;
         }
-        self.reported = now;
+        (self.reported, self.learnt) = (now, false);
         let clock = self.filter.reading(now).map(|reading| ClockReading {
             offset_nanos: reading.offset_nanos,
             uncertainty: reading.uncertainty,
@@ -85,5 +92,26 @@ impl Keeper {
         });
         // What its output really does, a Sendspin client does not tell.
         Some(SyncReport { clock, ..SyncReport::default() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> HubTime {
+        HubTime::from_nanos(millis * 1_000_000)
+    }
+
+    #[test]
+    fn what_is_new_is_told_once_and_what_is_known_is_not_forgotten() {
+        let mut keeper = Keeper::new(at(0));
+        let mark = keeper.ping(at(0)).unwrap();
+        keeper.pong(&mark, at(2));
+        keeper.time(7_000_000, at(10));
+        assert_eq!(keeper.report(at(900)), None);
+        assert!(keeper.report(at(1_000)).is_some_and(|report| report.clock.is_some()));
+        assert_eq!(keeper.report(at(3_900)), None);
+        assert!(keeper.report(at(4_000)).is_some_and(|report| report.clock.is_some()));
     }
 }

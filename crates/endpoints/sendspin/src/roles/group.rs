@@ -17,22 +17,27 @@ pub struct Place {
     playing: bool,
     /// It has left: the group it was in then.
     left: Option<Option<String>>,
+    /// Something happened since the last update was made.
+    stale: bool,
     told: Option<Map<String, Value>>,
 }
 
 impl Place {
     /// A client in a group of its own.
     pub fn new(client: &str, name: &str) -> Self {
-        Self { client: client.into(), name: name.into(), group: None, playing: false, left: None, told: None }
+        let (client, name) = (client.into(), name.into());
+        Self { client, name, group: None, playing: false, left: None, stale: true, told: None }
     }
 
     /// The connection has begun anew: nothing was told.
     pub fn forget(&mut self) {
+        self.stale = true;
         self.told = None;
     }
 
     /// What the hub says of what is heard.
     pub fn now(&mut self, now: &NowPlaying) {
+        self.stale = true;
         let group = now.group.as_ref().map(|group| (group.id.to_string(), group.name.clone()));
         let begins = now.state == PlayState::Playing && !self.playing;
         self.playing = now.state == PlayState::Playing;
@@ -46,17 +51,20 @@ impl Place {
     /// The session is over. Whoever has left then does not come back merely because the next session finds the same
     /// sound going on.
     pub fn alone(&mut self) {
+        self.stale = true;
         self.group = None;
         self.playing = self.playing && self.has_left();
     }
 
     /// It leaves.
     pub fn leave(&mut self) {
+        self.stale = true;
         self.left = Some(self.group.as_ref().map(|(id, _)| id.clone()));
     }
 
     /// It comes back by its own person's wish.
     pub fn come_back(&mut self) {
+        self.stale = true;
         self.left = None;
     }
 
@@ -67,6 +75,9 @@ impl Place {
 
     /// The next `group/update`, when what it says has changed.
     pub fn update(&mut self) -> Option<Map<String, Value>> {
+        if !std::mem::take(&mut self.stale) {
+            return None;
+        }
         let (id, name) = match &self.group {
             Some((id, name)) if !self.has_left() => (id.as_str(), name.as_str()),
             _ => (self.client.as_str(), self.name.as_str()),

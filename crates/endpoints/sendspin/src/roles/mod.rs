@@ -30,7 +30,7 @@ use self::metadata::Metadata;
 use self::player::Player;
 use self::visualizer::Visualizer;
 
-pub use self::player::{Shared, run_blocks};
+pub use self::player::{Shared, batch, blocks_last, number};
 pub use self::words::{Client, Out, Told, lead};
 
 /// Between two reports of blocks that came too late.

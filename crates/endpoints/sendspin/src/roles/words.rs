@@ -7,7 +7,7 @@ use antiphon_endpoint::Pace;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::player::{blocks_last, run_blocks};
+use super::player::{batch, blocks_last};
 
 /// What a client is given to ride out its network, at least: as AirPlay and Snapcast clients are by their own wish.
 const STEADY_FLOOR: Duration = Duration::from_millis(680);
@@ -80,10 +80,10 @@ pub struct Told {
 
 /// The lead that a session with such a client takes.
 pub fn lead(told: &Told, pace: Pace) -> Lead {
-    let chunk = blocks_last(run_blocks(pace));
+    let gathered = blocks_last(batch(pace));
     let buffer = match pace {
         Pace::Steady => told.min_buffer.max(told.required_lead).max(STEADY_FLOOR),
         Pace::Quick => told.min_buffer.max(QUICK_FLOOR),
     };
-    Lead((chunk + OUR_SLACK + buffer + told.output_delay).min(MOST_LEAD))
+    Lead((gathered + OUR_SLACK + buffer + told.output_delay).min(MOST_LEAD))
 }

@@ -18,13 +18,12 @@ impl Connection {
             let names = roles.wanted();
             self.link.activate(wanted, &names)?;
         }
-        loop {
-            self.push()?;
-            if !self.socket.is_clear() {
-                break;
-            }
+        self.push()?;
+        let mut gathered = 0;
+        while self.socket.is_clear() {
             let Some(roles) = &mut self.roles else { return Ok(()) };
             let Some(out) = roles.poll(now) else { break };
+            gathered += size(&out);
             match out {
                 Out::Json { kind, payload } => self.link.json(kind, &serde_json::Value::Object(payload))?,
                 Out::Stamped { kind, payload } => self.link.stamped(kind, payload, self.clock.now())?,
@@ -33,7 +32,13 @@ impl Connection {
                 }
                 Out::Binary { id, body } => self.link.binary(id, &body)?,
             }
+            // What there is goes out in as few writes as can be.
+            if gathered >= BATCH {
+                self.push()?;
+                gathered = 0;
+            }
         }
+        self.push()?;
         let Some(roles) = &mut self.roles else { return Ok(()) };
         if wanted == Activity::Idle && self.activity != wanted && self.socket.is_clear() {
             self.activity = wanted;
@@ -68,5 +73,14 @@ impl Connection {
             return Err(End::Lost(LostReason::Disconnected("it asks faster than it reads".into())));
         }
         self.socket.flush().map_err(failed)
+    }
+}
+
+/// About how many bytes a message is; a small one costs as much as some hundreds of bytes.
+fn size(out: &Out) -> usize {
+    const SMALL: usize = 512;
+    match out {
+        Out::Audio { payload: body, .. } | Out::Binary { body, .. } => SMALL + body.len(),
+        Out::Json { .. } | Out::Stamped { .. } => SMALL,
     }
 }

@@ -1,7 +1,7 @@
 //! What a connection does about hellos, trust and pairing.
 
 use antiphon_domain::HubTime;
-use antiphon_endpoint::LostReason;
+use antiphon_endpoint::{LostReason, Pace};
 use tracing::{error, info, warn};
 
 use super::{Awaited, Connection, End, PAIRING, PARTING, REKEY, STATE};
@@ -72,6 +72,7 @@ impl Connection {
         );
         let mismatch = self.link.mismatch();
         self.hub.update(&place.0, place.1, |client| client.set_mismatch(mismatch));
+        self.wants = lead(&self.hub.told(&place.0), Pace::Steady).0;
         self.sent = Some(self.hub.metrics.bytes.with_label_values(&[place.0.as_str()]));
         self.place = Some(place);
         self.hello = Some(hello);
@@ -91,12 +92,11 @@ impl Connection {
         match self.link.credential().category {
             Category::LongTerm => self.hub.trust().standing(&id).paired,
             // While a pairing is on file that the client does not know, nothing may be played.
-            Category::Sentinel => {
+            Category::Sentinel | Category::Pairing => {
                 hello.unpaired_access
                     && !self.hub.trust().standing(&id).paired
                     && self.hub.allows_unpaired(&id)
             }
-            Category::Pairing => false,
         }
     }
 
@@ -104,7 +104,7 @@ impl Connection {
     fn activate(&mut self, now: HubTime) -> Result<(), End> {
         let Some(hello) = &self.hello else { return Ok(()) };
         self.activity = Activity::Idle;
-        self.ready = false;
+        (self.begun, self.ready) = (false, false);
         self.roles = None;
         if !self.is_trusted() {
             self.link.activate(Activity::Idle, &[])?;
@@ -149,6 +149,7 @@ impl Connection {
 
     fn state(&mut self, payload: &serde_json::Map<String, serde_json::Value>, now: HubTime) {
         let Some(roles) = &mut self.roles else { return };
+        let was_taken = roles.told().available == Some(false);
         if let Err(why) = roles.state(payload, now) {
             warn!(client = ?self.link.client(), why, "a state was not understood");
             self.hub.metrics.ignored("state");
@@ -165,17 +166,19 @@ impl Connection {
         {
             self.lose(LostReason::Disconnected("it needs sound earlier than was thought".into()));
         }
+        let wants = lead(&told, Pace::Steady).0;
+        let more = wants > self.wants;
+        self.wants = self.wants.max(wants);
         // A player that has just connected is not available until it knows our time.
         if told.available == Some(true) && self.deadline.is_some_and(|(_, what)| what == Awaited::State) {
             self.deadline = None;
-            self.begin();
+            self.begin(now);
+        } else if told.available == Some(true) && was_taken {
+            self.free();
         }
-    }
-
-    /// Lets the session begin, once the client has said that it can be had; the roles say when it is ready.
-    fn begin(&mut self) {
-        if let (Some(roles), Some(session), None) = (&mut self.roles, &self.session, self.deadline) {
-            roles.begin(session.pace, session.caps.lead);
+        if more {
+            // Its group must know, too.
+            self.free();
         }
     }
 
@@ -199,10 +202,10 @@ impl Connection {
             Command::Open(session) => {
                 // The older session is the hub's own, and over.
                 self.session = Some(session);
-                self.ready = false;
+                (self.begun, self.ready, self.freed) = (false, false, false);
                 if let Some(roles) = &mut self.roles {
                     roles.end();
-                    self.begin();
+                    self.begin(now);
                     return Ok(());
                 }
                 if self.link.pairing().is_some() {
@@ -222,12 +225,16 @@ impl Connection {
             Command::Weigh => {
                 if self.link.is_open() && self.is_trusted() != self.roles.is_some() {
                     self.quiesce(now)?;
-                    return self.activate(now);
+                    self.activate(now)?;
+                    self.free();
                 }
                 Ok(())
             }
             Command::Pair(method) => self.pair(method, now),
             Command::Token(psk) => {
+                if !self.link.is_open() {
+                    return Ok(());
+                }
                 self.quiesce(now)?;
                 self.lose(LostReason::Unpaired("it is being paired".into()));
                 self.rekey(Credential::pairing(psk), now)
@@ -245,6 +252,11 @@ impl Connection {
             Command::Unpair => {
                 self.quiesce(now)?;
                 self.forgotten();
+                if !self.link.is_open() {
+                    // Nothing may be said while keys change; anew, it is met as whoever it is then.
+                    self.lose(LostReason::Unpaired("it is not paired any more".into()));
+                    return Err(End::Ours);
+                }
                 if self.link.credential().category == Category::LongTerm {
                     self.link.unpair()?;
                     self.deadline = Some((now + PARTING, Awaited::Gone));
@@ -303,7 +315,9 @@ impl Connection {
         if let Some((speaker, number)) = &self.place {
             self.hub.update(speaker, *number, |client| client.set_mismatch(false));
         }
-        self.activate(now)
+        self.activate(now)?;
+        self.free();
+        Ok(())
     }
 
     fn paired(&mut self, psk: Psk, now: HubTime) -> Result<(), End> {
@@ -324,7 +338,9 @@ impl Connection {
     fn after_pairing(&mut self, now: HubTime) -> Result<(), End> {
         self.deadline = None;
         self.want_code(false);
-        self.activate(now)
+        self.activate(now)?;
+        self.free();
+        Ok(())
     }
 
     pub(super) fn stop_pairing(&mut self, now: HubTime) -> Result<(), End> {

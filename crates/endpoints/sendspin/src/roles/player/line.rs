@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
+use antiphon_audio::Block;
 use antiphon_audio::encode::{Piece, Thread};
 use antiphon_audio::resample::fixed::Stream;
-use antiphon_audio::{BLOCK_FRAMES, Block};
 use antiphon_domain::{Frames, HubTime, SampleRate};
 use bytes::Bytes;
 
 use super::format::Format;
+use super::lengths::number;
 use super::press::Shared;
 
 /// Blocks that follow each other within this are contiguous: their due times are whole nanoseconds of exact ones.
@@ -177,16 +178,15 @@ impl Line {
 /// spec, player v1: "Chunk duration bounds"), so it joins the next.
 fn left_of_run(due: HubTime, most: usize) -> usize {
     let most = most as i128;
-    let nanos_a_block = BLOCK_FRAMES as i128 * 1_000_000_000;
-    let hertz = i128::from(SampleRate::HUB.hertz());
-    let block = (i128::from(due.nanos()) * hertz + nanos_a_block / 2).div_euclid(nanos_a_block);
-    let left = most - block.rem_euclid(most);
+    let left = most - number(due).rem_euclid(most);
     // At most a dozen or so.
     (if left < 2 { left + most } else { left }) as usize
 }
 
 #[cfg(test)]
 mod tests {
+    use antiphon_audio::BLOCK_FRAMES;
+
     use super::*;
 
     #[test]

@@ -27,7 +27,7 @@ use self::format::Format;
 use self::gain::scaled;
 use self::knob::Knob;
 use self::ledger::Ledger;
-pub use self::lengths::{blocks_last, run_blocks};
+pub use self::lengths::{batch, blocks_last, number, run_blocks};
 use self::line::{Line, Ready, TOUCH, Taken};
 pub use self::press::Shared;
 use self::report::{Report, Support};
@@ -53,7 +53,7 @@ pub struct Player {
     report: Option<Report>,
     knob: Knob,
     most: usize,
-    /// What of the session's lead is left once a run is complete.
+    /// What of the session's lead is left once as many blocks are there as come together.
     spare: Duration,
     /// Blocks not given to the line yet.
     queue: VecDeque<Block>,
@@ -117,7 +117,7 @@ impl Player {
         // Four runs in the buffer at least, so that one can be on its way while others play.
         let fit = (self.support.capacity / 4 / block) as usize;
         self.most = run_blocks(pace).min(fit).max(2);
-        self.spare = lead.0.saturating_sub(blocks_last(self.most) + SLACK);
+        self.spare = lead.0.saturating_sub(blocks_last(batch(pace)) + SLACK);
         self.drop_sound();
         self.knob.forget();
         self.factor = 1.0;

@@ -227,7 +227,8 @@ fn a_connection_that_was_stuck_drops_what_is_late_and_goes_on() {
         .map(|event| if let EndpointEvent::Underrun { blocks } = event { *blocks } else { 0 })
         .sum();
     assert_eq!(rig.heard.len() as u32 + missed * 352, 400 * 352);
-    assert!((90..=120).contains(&missed), "{missed}");
+    // 200 blocks were kept waiting, and as much as the lead of them is not late.
+    assert!((70..=100).contains(&missed), "{missed}");
 }
 
 #[test]
