@@ -204,6 +204,20 @@ fn lab_sendspin_clients_hear_what_is_played_to_the_sample() {
     );
 }
 
+/// As the `sendspin` program does where nobody tells it an address.
+#[test]
+fn lab_sendspin_a_client_finds_the_hub_by_itself_and_is_played_to() {
+    let Some(scene) = or_skip(Scene::new()) else { return };
+    let kitchen = scene.lab.sendspin_recorder("c1", "Kitchen", &["--find"]).expect("it runs");
+    let found = kitchen.says("found", 0, PATIENCE, |_| true).expect("it finds a server");
+    assert_eq!(found["url"], format!("ws://{}:8927/sendspin", scene.lab.address("hub")));
+    assert_eq!(found["name"], "Antiphon");
+    scene.shown("Kitchen", "here", is_here).expect("it calls");
+    scene.play("Kitchen");
+    kitchen.has(40, PATIENCE).expect("sound");
+    exact(&kitchen.sound());
+}
+
 #[test]
 fn lab_sendspin_clients_join_die_freeze_and_return_alone() {
     let Some(scene) = or_skip(Scene::new()) else { return };

@@ -28,6 +28,7 @@ from aiosendspin.models.visualizer import ClientHelloVisualizerSupport, Visualiz
 from aiosendspin.noise.keys import Identity
 from aiosendspin.noise.trust_store import InMemoryClientPairingStore
 from sendspin.decoder import FlacDecoder
+from sendspin.discovery import ServiceDiscovery
 
 HEADER = struct.Struct("<qIqII")
 
@@ -171,6 +172,18 @@ async def commands(current):
             tell("failed", line=line, why=repr(error))
 
 
+async def server():
+    """Where the first server is that announces itself."""
+    discovery = ServiceDiscovery()
+    await discovery.start()
+    try:
+        found = await discovery.wait_for_server()
+    finally:
+        await discovery.stop()
+    tell("found", name=found.name, url=found.url)
+    return found.url
+
+
 async def main(args):
     store = InMemoryClientPairingStore()
     config = await store.get_pairing_config()
@@ -199,8 +212,9 @@ async def main(args):
         await asyncio.Event().wait()
     while True:
         try:
+            url = await server() if args.find else args.url
             current["recorder"] = recorder = Recorder(args, store)
-            await recorder.client.connect(args.url)
+            await recorder.client.connect(url)
             tell("connected")
             await recorder.gone.wait()
             tell("gone")
@@ -213,6 +227,7 @@ def parsed():
     parser = argparse.ArgumentParser()
     parser.add_argument("--name", default="Recorder")
     parser.add_argument("--url", help="dial this server")
+    parser.add_argument("--find", action="store_true", help="dial the server that is announced")
     parser.add_argument("--listen", type=int, help="be dialled at this port")
     parser.add_argument("--silent", action="store_true", help="do not announce the port")
     parser.add_argument("--out", help="where sound goes")
