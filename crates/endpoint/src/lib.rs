@@ -9,6 +9,7 @@ pub mod conformance;
 mod host_port;
 mod news;
 mod now_playing;
+mod orders;
 mod pairing;
 mod shifted;
 
@@ -24,6 +25,7 @@ pub use antiphon_audio::drift::Corrections;
 pub use host_port::HostPort;
 pub use news::{Button, ClockReading, EndpointEvent, EventSink, LostReason, SyncReport, TimingError};
 pub use now_playing::{Artwork, GroupNow, NowPlaying, PlayState};
+pub use orders::{Order, Orders, orders};
 pub use pairing::{Answer, AnswerError, Ask, Wants};
 pub use shifted::{Shift, Shifted};
 

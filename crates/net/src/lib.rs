@@ -1,8 +1,12 @@
-//! Sockets that are open on the interfaces of discovery alone, for kinds whose receivers dial the hub,
-//! and for those that send to groups.
+//! What drivers of receivers on the network share: sockets that are open on the interfaces of discovery alone, for kinds
+//! whose receivers dial the hub and for those that send to groups; when what is read arrived (`stamped`); the task that
+//! sends for all sessions of a kind (`pump`).
 //!
 //! A door is bound to its interface by the kernel, so that it stays shut to every other network, also when addresses
 //! change.
+
+pub mod pump;
+pub mod stamped;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};

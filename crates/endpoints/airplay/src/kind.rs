@@ -9,11 +9,13 @@ use antiphon_endpoint::{
     Advert, ArrivalSink, BadEndpoint, Caps, Clock, Descriptor, Endpoint, EventSink, HostPort, Kind,
     LostReason, Pace, ServiceRecord,
 };
+use antiphon_net::pump::Pump;
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tracing::warn;
 
-use crate::driver::{self, Doors, Leftovers, Pump, Remotes, Target};
+use crate::driver::{self, Doors, Lane, Leftovers, Remotes, Target};
+use crate::encode::Encoder;
 use crate::metrics::Metrics;
 use crate::options::AirplayOptions;
 use crate::quirks;
@@ -34,7 +36,7 @@ pub struct AirplayKind {
     runtime: Handle,
     options: AirplayOptions,
     metrics: Metrics,
-    pump: Pump,
+    pump: Pump<Lane>,
     leftovers: Leftovers,
     /// The hub's number, by which receivers find its remote control: another one each time the hub starts.
     hub: String,
@@ -51,7 +53,7 @@ impl AirplayKind {
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
         let metrics = Metrics::new(registry)?;
-        let pump = Pump::start(&runtime, metrics.clone());
+        let pump = Pump::start(&runtime, Encoder::new(metrics.clone()));
         let hub = format!("{:016X}", rand::random::<u64>());
         Ok(Self {
             runtime,

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use antiphon_domain::{Lead, SpeakerId};
 use antiphon_endpoint::{
     BadEndpoint, Caps, Clock, Descriptor, Endpoint, EndpointEvent, EventSink, Kind, LostReason, Pace,
-    ServiceRecord,
+    ServiceRecord, orders,
 };
 use prometheus::Registry;
 
-use crate::driver::{Front, Pump, QUEUE, Session};
+use crate::driver::{Front, Pump, Session};
 use crate::metrics::Metrics;
 use crate::options::RtpOptions;
 use crate::place::{EXPECTED, Place, SCHEME};
@@ -92,7 +91,7 @@ impl Kind for RtpKind {
         clock: Arc<dyn Clock>,
         events: EventSink,
     ) -> Box<dyn Endpoint> {
-        let (orders, taken) = sync_channel(QUEUE);
+        let (orders, taken) = orders();
         let refused = Arc::new(AtomicU32::new(0));
         let metrics = self.metrics.session(descriptor.id.as_str());
         let front = Front::new(self.caps(descriptor, pace), orders, Arc::clone(&refused), metrics.clone());

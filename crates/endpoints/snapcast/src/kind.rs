@@ -8,11 +8,12 @@ use antiphon_domain::SpeakerId;
 use antiphon_endpoint::{
     Advert, ArrivalSink, BadEndpoint, Caps, Clock, Descriptor, Endpoint, EventSink, Kind, Pace, ServiceRecord,
 };
+use antiphon_net::pump::Pump;
 use prometheus::Registry;
 use thiserror::Error;
 use tokio::runtime::Handle;
 
-use crate::driver::{self, Clients, House, Pump};
+use crate::driver::{self, Clients, House, Lane};
 use crate::encode::Encoder;
 use crate::metrics::Metrics;
 use crate::options::SnapcastOptions;
@@ -39,7 +40,7 @@ pub enum SnapcastError {
 pub struct SnapcastKind {
     house: House,
     clients: Clients,
-    pump: Pump,
+    pump: Pump<Lane>,
     /// The port that is open, once the doors were.
     port: Mutex<Option<Option<u16>>>,
 }

@@ -1,41 +1,28 @@
 //! What the hub holds of a session.
 //!
-//! Every method hands a value to a bounded channel and returns; none waits. Blocks and flushes keep their order.
+//! Every method hands a value over and returns; none waits. Blocks and flushes keep their order.
 
 use std::sync::Arc;
 
 use antiphon_audio::Block;
 use antiphon_domain::{HubTime, Level};
-use antiphon_endpoint::{Caps, Clock, Control, Endpoint, EventSink, NowPlaying};
+use antiphon_endpoint::{Caps, Clock, Control, Endpoint, EventSink, NowPlaying, Orders, orders};
+use antiphon_net::pump::Pump;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::driver::session::{self, Session};
-use crate::driver::{Pump, Target};
+use crate::driver::{Lane, Target};
 use crate::metrics::{Metrics, SessionMetrics};
 use crate::options::AirplayOptions;
-
-/// Blocks that wait for the pump: 4 s, more than the lead and a stalled pump need.
-const QUEUE: usize = 512;
-
-/// In order for the pump.
-#[derive(Debug)]
-pub enum Item {
-    /// To be sent.
-    Block(Block),
-    /// Everything due at or after this is void.
-    Flush(HubTime),
-}
 
 /// An open session.
 pub struct AirplayEndpoint {
     caps: Caps,
-    /// Before `items`, so that it is dropped first: the session must not see its lane end while the hub seems to be there.
+    /// Before `orders`, so that it is dropped first: the session must not see its lane end while the hub seems to be there.
     level: watch::Sender<Option<Level>>,
     now: watch::Sender<Option<Arc<NowPlaying>>>,
-    items: mpsc::Sender<Item>,
-    /// A flush that found the queue full; it goes in front of whatever comes next.
-    owed: Option<HubTime>,
+    orders: Orders,
     metrics: SessionMetrics,
 }
 
@@ -47,10 +34,10 @@ pub fn open(
     clock: Arc<dyn Clock>,
     events: EventSink,
     (metrics, session_metrics): (Metrics, SessionMetrics),
-    pump: &Pump,
+    pump: &Pump<Lane>,
 ) -> AirplayEndpoint {
     let caps = Caps { lead: target.lead, own_volume: true };
-    let (items, to_pump) = mpsc::channel(QUEUE);
+    let (orders, taken) = orders();
     let (level, levels) = watch::channel(None);
     let (now, nows) = watch::channel(None);
     let session = Session {
@@ -64,20 +51,8 @@ pub fn open(
         levels,
         nows,
     };
-    runtime.spawn(session.run(to_pump));
-    AirplayEndpoint { caps, level, now, items, owed: None, metrics: session_metrics }
-}
-
-impl AirplayEndpoint {
-    /// Hands over the flush that is owed; false when there is still no room.
-    fn settle(&mut self) -> bool {
-        let Some(from) = self.owed else { return true };
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.items.try_send(Item::Flush(from)) {
-            return false;
-        }
-        self.owed = None;
-        true
-    }
+    runtime.spawn(session.run(taken));
+    AirplayEndpoint { caps, level, now, orders, metrics: session_metrics }
 }
 
 impl Endpoint for AirplayEndpoint {
@@ -86,14 +61,13 @@ impl Endpoint for AirplayEndpoint {
     }
 
     fn play(&mut self, block: &Block) {
-        if !self.settle() || self.items.try_send(Item::Block(block.clone())).is_err() {
+        if !self.orders.play(block) {
             self.metrics.refused.inc();
         }
     }
 
     fn flush(&mut self, from: HubTime) {
-        self.owed = Some(self.owed.map_or(from, |owed| owed.min(from)));
-        self.settle();
+        self.orders.flush(from);
     }
 
     fn control(&mut self, control: Control) {
@@ -106,6 +80,6 @@ impl Endpoint for AirplayEndpoint {
             }
             _ => {}
         }
-        self.settle();
+        self.orders.settle();
     }
 }

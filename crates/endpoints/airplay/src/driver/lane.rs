@@ -6,17 +6,18 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use antiphon_audio::Block;
 use antiphon_audio::block::BLOCK_FRAMES;
 use antiphon_domain::{Frames, HubTime, Lead, SampleRate};
-use antiphon_endpoint::{Clock, EndpointEvent, EventSink};
-use tokio::sync::{mpsc, watch};
+use antiphon_endpoint::{Clock, EndpointEvent, EventSink, Order};
+use antiphon_net::pump::{self, Tick};
+use tokio::sync::watch;
 
 use crate::driver::carrier::Carrier;
-use crate::driver::endpoint::Item;
 use crate::driver::ring::Ring;
 use crate::encode::Encoder;
 use crate::metrics::SessionMetrics;
@@ -68,21 +69,10 @@ pub struct FlushWish {
     pub timestamp: u32,
 }
 
-/// What a walk found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tick {
-    /// Something is playing or about to.
-    Busy,
-    /// Nothing is.
-    Idle,
-    /// The session has ended.
-    Over,
-}
-
 /// What a session gives its lane.
 pub struct Wires {
     /// From the endpoint.
-    pub items: mpsc::Receiver<Item>,
+    pub orders: Receiver<Order>,
     /// To the receiver.
     pub carrier: Carrier,
     /// What it is encrypted by, if it is.
@@ -128,30 +118,10 @@ pub struct Lane {
     broken: bool,
 }
 
-impl Lane {
-    /// A lane whose first packet has this sequence number and timestamp (those told by RECORD), from stream `source`.
-    pub fn new(wires: Wires, lead: Lead, sequence: u16, timestamp: u32, source: u32) -> Self {
-        Self {
-            wires,
-            // The options bound the lead to some seconds.
-            latency: Frames::within(lead.0, SampleRate::HUB).0 as u32,
-            queue: VecDeque::new(),
-            timeline: Timeline::new(timestamp),
-            sequence,
-            source,
-            first: true,
-            flushes: 0,
-            syncs: 0,
-            begun: HubTime::EPOCH,
-            next_sync: HubTime::EPOCH,
-            late: 0,
-            next_report: HubTime::EPOCH,
-            broken: false,
-        }
-    }
+impl pump::Lane for Lane {
+    type Encoder = Encoder;
 
-    /// Sends what is to be sent now.
-    pub fn tick(&mut self, encoder: &mut Encoder) -> Tick {
+    fn tick(&mut self, encoder: &mut Encoder) -> Tick {
         let now = self.wires.clock.now();
         if !self.take_in(now) || self.broken || self.wires.flushed.has_changed().is_err() {
             return Tick::Over;
@@ -177,15 +147,38 @@ impl Lane {
         }
         if playing || !self.queue.is_empty() { Tick::Busy } else { Tick::Idle }
     }
+}
+
+impl Lane {
+    /// A lane whose first packet has this sequence number and timestamp (those told by RECORD), from stream `source`.
+    pub fn new(wires: Wires, lead: Lead, sequence: u16, timestamp: u32, source: u32) -> Self {
+        Self {
+            wires,
+            // The options bound the lead to some seconds.
+            latency: Frames::within(lead.0, SampleRate::HUB).0 as u32,
+            queue: VecDeque::new(),
+            timeline: Timeline::new(timestamp),
+            sequence,
+            source,
+            first: true,
+            flushes: 0,
+            syncs: 0,
+            begun: HubTime::EPOCH,
+            next_sync: HubTime::EPOCH,
+            late: 0,
+            next_report: HubTime::EPOCH,
+            broken: false,
+        }
+    }
 
     /// Takes over what the endpoint gave; false when the endpoint is gone.
     fn take_in(&mut self, now: HubTime) -> bool {
         while self.queue.len() < QUEUE {
-            match self.wires.items.try_recv() {
-                Ok(Item::Block(block)) => self.queue.push_back(block),
-                Ok(Item::Flush(from)) => self.flush(from, now),
-                Err(mpsc::error::TryRecvError::Empty) => break,
-                Err(mpsc::error::TryRecvError::Disconnected) => return false,
+            match self.wires.orders.try_recv() {
+                Ok(Order::Play(block)) => self.queue.push_back(block),
+                Ok(Order::Flush(from)) => self.flush(from, now),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return false,
             }
         }
         true

@@ -2,7 +2,7 @@
 //!
 //! One session is: the [`AirplayEndpoint`] in the hands of the hub, a task for the RTSP conversation (`session`, over
 //! a connection of `rtsp`), a task that answers the receiver's timing and resend requests (`answers`), and a lane of
-//! the kind's one pump, which encodes and sends audio and sync packets (`pump`, `lane`). Beside the sessions a small server
+//! the kind's one pump, which encodes and sends audio and sync packets (`lane`). Beside the sessions a small server
 //! takes their receivers' commands (`remote`). They meet in bounded
 //! channels, and end together: when the endpoint is dropped, the receiver is told TEARDOWN; when the receiver is
 //! lost, the reason is reported once and everything stops.
@@ -14,7 +14,6 @@ mod endpoint;
 mod lane;
 mod leftovers;
 mod opening;
-mod pump;
 mod remote;
 mod ring;
 mod rtsp;
@@ -30,8 +29,8 @@ use crate::quirks::Quirks;
 use crate::wire::dmap::Takes;
 
 pub use endpoint::open;
+pub use lane::Lane;
 pub use leftovers::Leftovers;
-pub use pump::Pump;
 pub use remote::{Doors, Number, Remotes};
 
 /// Whom a session is with.

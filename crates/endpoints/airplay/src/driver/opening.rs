@@ -3,19 +3,19 @@
 //! Driven by the session. Every step has a time limit; any failure is the reason that the session ends.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use antiphon_endpoint::LostReason;
+use antiphon_endpoint::{LostReason, Order};
 use rand::RngCore;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use crate::driver::answers::{Answers, Readings};
 use crate::driver::carrier::Carrier;
-use crate::driver::endpoint::Item;
 use crate::driver::lane::{FlushWish, Lane, Wires};
 use crate::driver::ring::Ring;
 use crate::driver::rtsp::{self, Identity, Pass, Rtsp};
@@ -38,7 +38,7 @@ const LEAST_WAY: Duration = Duration::from_millis(1);
 const LETTING_GO: (u32, Duration) = (10, Duration::from_millis(200));
 
 /// Opens a session; its lane is the pump's from then on.
-pub async fn begin(session: &mut Session, items: mpsc::Receiver<Item>) -> Result<Running, LostReason> {
+pub async fn begin(session: &mut Session, orders: Receiver<Order>) -> Result<Running, LostReason> {
     let target = session.target.clone();
     if let Some(refusal) = &target.refusal {
         return Err(refusal.clone());
@@ -105,7 +105,7 @@ pub async fn begin(session: &mut Session, items: mpsc::Receiver<Item>) -> Result
     let (flushed, from_flush) = watch::channel(0);
     let (timeline, timelines) = watch::channel(Timeline::new(timestamp));
     let wires = Wires {
-        items,
+        orders,
         carrier,
         key,
         quirks: target.quirks,

@@ -5,10 +5,11 @@
 //! with it. Each step has a time limit, so it always ends.
 
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use antiphon_domain::Level;
-use antiphon_endpoint::{Clock, EndpointEvent, EventSink, LostReason, NowPlaying, SyncReport};
+use antiphon_endpoint::{Clock, EndpointEvent, EventSink, LostReason, NowPlaying, Order, SyncReport};
 use prometheus::IntGauge;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
@@ -18,7 +19,6 @@ use tracing::{debug, info, warn};
 
 use crate::driver::answers::Readings;
 use crate::driver::display::Display;
-use crate::driver::endpoint::Item;
 use crate::driver::lane::{FlushWish, Lane};
 use crate::driver::rtsp::Rtsp;
 use crate::driver::{Number, Target, opening};
@@ -87,12 +87,12 @@ pub struct Running {
 
 impl Session {
     /// Runs to the end.
-    pub async fn run(mut self, items: mpsc::Receiver<Item>) {
+    pub async fn run(mut self, orders: Receiver<Order>) {
         let mut dropped = self.levels.clone();
         let speaker = self.target.speaker.clone();
         let _stay = self.target.leftovers.stay(&speaker);
         let begun = tokio::select! {
-            begun = opening::begin(&mut self, items) => begun,
+            begun = opening::begin(&mut self, orders) => begun,
             () = closed(&mut dropped) => {
                 // Closing the connection frees the receiver as well.
                 debug!(%speaker, "airplay session given up while connecting");

@@ -9,13 +9,13 @@ use std::time::Duration;
 use antiphon_audio::CHANNELS;
 use antiphon_audio::resample::fixed::To48;
 use antiphon_domain::HubTime;
-use antiphon_endpoint::{EndpointEvent, LostReason};
+use antiphon_endpoint::{EndpointEvent, LostReason, Order};
 use tracing::{debug, info};
 
+use super::Session;
 use super::announcer::Announcer;
 use super::reporter::Reporter;
 use super::source::Source;
-use super::{Order, Session};
 use crate::wire::rtp::{HEADER, Header};
 
 /// Packets this much behind their moment are left out: their time is past for every receiver.

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::Receiver;
 
-use antiphon_endpoint::{Clock, EventSink};
+use antiphon_endpoint::{Clock, EventSink, Order};
 
-pub use front::{Front, Order, QUEUE};
+pub use front::Front;
 pub use pump::Pump;
 
 use crate::metrics::SessionMetrics;

@@ -1,41 +1,26 @@
 //! What the hub holds of a session.
 //!
-//! Every method hands a value to a bounded channel and returns; none waits. Blocks and flushes keep their order.
+//! Every method hands a value over and returns; none waits. Blocks and flushes keep their order.
 
 use std::sync::Arc;
 
 use antiphon_audio::Block;
 use antiphon_domain::HubTime;
 use antiphon_endpoint::{
-    Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, LostReason, Pace,
+    Caps, Clock, Control, Descriptor, Endpoint, EndpointEvent, EventSink, LostReason, Orders, Pace, orders,
 };
-use tokio::sync::mpsc;
+use antiphon_net::pump::Pump;
 
 use crate::driver::client::Client;
-use crate::driver::lane::Lane;
-use crate::driver::{Clients, House, Pump};
+use crate::driver::{Clients, House, Lane};
 use crate::metrics::ClientMetrics;
-
-/// Blocks that wait for the pump: 4 s, more than the lead and a stalled pump need.
-const QUEUE: usize = 512;
-
-/// In order for the pump.
-#[derive(Debug)]
-pub enum Item {
-    /// To be sent.
-    Block(Block),
-    /// Everything due at or after this is void.
-    Flush(HubTime),
-}
 
 /// An open session, or one that never began.
 pub struct SnapcastEndpoint {
     caps: Caps,
-    items: mpsc::Sender<Item>,
+    orders: Orders,
     client: Option<Arc<Client>>,
     metrics: ClientMetrics,
-    /// A flush that found the queue full; it goes in front of whatever comes next.
-    owed: Option<HubTime>,
 }
 
 /// Begins a session with a client that is connected; with any other it is over at once.
@@ -46,18 +31,18 @@ pub fn open(
     pace: Pace,
     clock: Arc<dyn Clock>,
     events: EventSink,
-    pump: &Pump,
+    pump: &Pump<Lane>,
 ) -> SnapcastEndpoint {
     let lead = house.options.lead_at(pace);
     let caps = Caps { lead, own_volume: true };
-    let (items, to_pump) = mpsc::channel(QUEUE);
+    let (orders, taken) = orders();
     let client = clients.find(&descriptor.id);
     let metrics = house.metrics.client(descriptor.id.as_str());
     let lanes = pump.lanes();
     match client.clone() {
         Some(client) => {
             let number = client.begin(Arc::clone(&events));
-            let lane = Lane::new(Arc::clone(&client), number, to_pump, lead, clock);
+            let lane = Lane::new(Arc::clone(&client), number, taken, lead, clock);
             house.runtime.spawn(async move {
                 if lanes.send(lane).await.is_ok() {
                     client.tell(EndpointEvent::Ready);
@@ -75,19 +60,7 @@ pub fn open(
             house.runtime.spawn(async move { events(EndpointEvent::Lost(reason)) });
         }
     }
-    SnapcastEndpoint { caps, items, client, metrics, owed: None }
-}
-
-impl SnapcastEndpoint {
-    /// Hands over the flush that is owed; false when there is still no room.
-    fn settle(&mut self) -> bool {
-        let Some(from) = self.owed else { return true };
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.items.try_send(Item::Flush(from)) {
-            return false;
-        }
-        self.owed = None;
-        true
-    }
+    SnapcastEndpoint { caps, orders, client, metrics }
 }
 
 impl Endpoint for SnapcastEndpoint {
@@ -96,20 +69,19 @@ impl Endpoint for SnapcastEndpoint {
     }
 
     fn play(&mut self, block: &Block) {
-        if !self.settle() || self.items.try_send(Item::Block(block.clone())).is_err() {
+        if !self.orders.play(block) {
             self.metrics.dropped.inc();
         }
     }
 
     fn flush(&mut self, from: HubTime) {
-        self.owed = Some(self.owed.map_or(from, |owed| owed.min(from)));
-        self.settle();
+        self.orders.flush(from);
     }
 
     fn control(&mut self, control: Control) {
         if let (Control::Level(level), Some(client)) = (control, &self.client) {
             client.set_level(level);
         }
-        self.settle();
+        self.orders.settle();
     }
 }

@@ -12,17 +12,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use antiphon_audio::encode::{Grouping, Piece, Run, Thread};
 use antiphon_audio::resample::fixed::Stream;
 use antiphon_audio::{BLOCK_FRAMES, Block, CHANNELS};
 use antiphon_domain::{Frames, HubTime, Lead, SampleRate};
-use antiphon_endpoint::{Clock, EndpointEvent};
-use tokio::sync::mpsc;
+use antiphon_endpoint::{Clock, EndpointEvent, Order};
+use antiphon_net::pump::{self, Tick};
 
 use crate::driver::client::Client;
-use crate::driver::endpoint::Item;
 use crate::encode::Encoder;
 use crate::wire::{Stamp, chunk_head, codec_header};
 
@@ -46,22 +46,11 @@ const UNFINISHED: Duration = Duration::from_millis(40);
 /// Between two reports of blocks that came too late.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// What a walk found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tick {
-    /// Something is playing or about to.
-    Busy,
-    /// Nothing is.
-    Idle,
-    /// The session has ended.
-    Over,
-}
-
 /// A session as the pump sees it.
 pub struct Lane {
     client: Arc<Client>,
     number: u64,
-    items: mpsc::Receiver<Item>,
+    orders: Receiver<Order>,
     clock: Arc<dyn Clock>,
     lead: Lead,
     queue: VecDeque<Block>,
@@ -80,37 +69,10 @@ pub struct Lane {
     next_report: HubTime,
 }
 
-impl Lane {
-    /// A lane of session `number` with a client.
-    pub fn new(
-        client: Arc<Client>,
-        number: u64,
-        items: mpsc::Receiver<Item>,
-        lead: Lead,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        let hold = Some(client.quiet_until());
-        Self {
-            client,
-            number,
-            items,
-            clock,
-            lead,
-            queue: VecDeque::new(),
-            grouping: None,
-            thread: Thread::default(),
-            stream: Stream::default(),
-            end: None,
-            again: None,
-            hold,
-            silence: vec![0; BLOCK_FRAMES * CHANNELS].into(),
-            late: 0,
-            next_report: HubTime::EPOCH,
-        }
-    }
+impl pump::Lane for Lane {
+    type Encoder = Encoder;
 
-    /// Sends what is to be sent now.
-    pub fn tick(&mut self, encoder: &mut Encoder) -> Tick {
+    fn tick(&mut self, encoder: &mut Encoder) -> Tick {
         let now = self.clock.now();
         if !self.client.is_session(self.number) {
             return Tick::Over;
@@ -151,6 +113,36 @@ impl Lane {
         self.client.set_playing(self.number, playing);
         if playing || !self.queue.is_empty() { Tick::Busy } else { Tick::Idle }
     }
+}
+
+impl Lane {
+    /// A lane of session `number` with a client.
+    pub fn new(
+        client: Arc<Client>,
+        number: u64,
+        orders: Receiver<Order>,
+        lead: Lead,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let hold = Some(client.quiet_until());
+        Self {
+            client,
+            number,
+            orders,
+            clock,
+            lead,
+            queue: VecDeque::new(),
+            grouping: None,
+            thread: Thread::default(),
+            stream: Stream::default(),
+            end: None,
+            again: None,
+            hold,
+            silence: vec![0; BLOCK_FRAMES * CHANNELS].into(),
+            late: 0,
+            next_report: HubTime::EPOCH,
+        }
+    }
 
     /// The client is to be ready for sound; it was told the codec once.
     fn begin(&mut self, encoder: &Encoder, now: HubTime) {
@@ -179,11 +171,11 @@ impl Lane {
     /// Takes over what the endpoint gave; false when the endpoint is gone.
     fn take_in(&mut self, now: HubTime) -> bool {
         while self.queue.len() < QUEUE {
-            match self.items.try_recv() {
-                Ok(Item::Block(block)) => self.queue.push_back(block),
-                Ok(Item::Flush(from)) => self.flush(from, now),
-                Err(mpsc::error::TryRecvError::Empty) => break,
-                Err(mpsc::error::TryRecvError::Disconnected) => return false,
+            match self.orders.try_recv() {
+                Ok(Order::Play(block)) => self.queue.push_back(block),
+                Ok(Order::Flush(from)) => self.flush(from, now),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return false,
             }
         }
         true

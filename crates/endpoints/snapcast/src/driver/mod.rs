@@ -2,7 +2,7 @@
 //!
 //! A client is a task for its connection (`connection`, reading through `stamped`, writing through an `outlet`), listed
 //! among the `clients` while it lasts. A session with it is a [`SnapcastEndpoint`] in the hands of the hub and a lane of
-//! the kind's one pump, which encodes and sends sound (`pump`, `lane`). They meet in bounded channels. The session ends
+//! the kind's one pump, which encodes and sends sound (`lane`). They meet in bounded channels. The session ends
 //! with the connection, the connection outlives the session: a client stays while nothing plays.
 
 mod client;
@@ -12,7 +12,6 @@ mod door;
 mod endpoint;
 mod lane;
 mod outlet;
-mod pump;
 mod stamped;
 mod timing;
 
@@ -24,7 +23,7 @@ use crate::options::SnapcastOptions;
 pub use clients::Clients;
 pub use door::{is_shut, open as open_doors};
 pub use endpoint::open;
-pub use pump::Pump;
+pub use lane::Lane;
 
 /// What every part of the kind is given.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
-//! The one task of a kind that encodes and sends audio, for all its sessions.
+//! The one task of a kind that encodes and sends sound, for all its sessions.
 //!
-//! It wakes once a block's length while anything plays and walks the lanes: one timer and one encoder for all, so a
-//! further receiver of a group costs its datagrams and little else, and packets leave evenly, not in bursts.
+//! It wakes once a block's length while anything plays and walks the sessions' lanes: one timer and one encoder for all,
+//! so a further receiver of a group costs its packets and little else, and packets leave evenly, not in bursts.
 
 use std::time::Duration;
 
@@ -9,15 +9,11 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::driver::lane::{Lane, Tick};
-use crate::encode::Encoder;
-use crate::metrics::Metrics;
-
 /// Between two walks while something plays: a block lasts 7.98 ms.
 const TICK: Duration = Duration::from_millis(8);
 
 /// Between two walks while nothing plays; well below any lead.
-const IDLE: Duration = Duration::from_millis(40);
+const IDLE: Duration = Duration::from_millis(25);
 
 /// Walks without anything to send before the pump slows down.
 const PATIENCE: u32 = 125;
@@ -25,27 +21,47 @@ const PATIENCE: u32 = 125;
 /// Sessions that may wait to be taken up between two walks.
 const NEWCOMERS: usize = 64;
 
-/// A handle on the task; it ends when this and every session have gone.
-pub struct Pump {
-    lanes: mpsc::Sender<Lane>,
+/// What a walk found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tick {
+    /// Something is playing or about to.
+    Busy,
+    /// Nothing is.
+    Idle,
+    /// The session has ended.
+    Over,
 }
 
-impl Pump {
+/// One session as the pump sees it.
+pub trait Lane: Send + 'static {
+    /// What all sessions of the kind share.
+    type Encoder: Send + 'static;
+
+    /// Sends what is to be sent now; never waits.
+    fn tick(&mut self, encoder: &mut Self::Encoder) -> Tick;
+}
+
+/// A handle on the task; it ends when this and every session have gone.
+pub struct Pump<L> {
+    lanes: mpsc::Sender<L>,
+}
+
+impl<L: Lane> Pump<L> {
     /// Starts the task.
-    pub fn start(runtime: &Handle, metrics: Metrics) -> Self {
+    pub fn start(runtime: &Handle, encoder: L::Encoder) -> Self {
         let (lanes, newcomers) = mpsc::channel(NEWCOMERS);
-        runtime.spawn(run(newcomers, Encoder::new(metrics)));
+        runtime.spawn(run(newcomers, encoder));
         Self { lanes }
     }
 
     /// Where sessions hand their lanes to.
-    pub fn lanes(&self) -> mpsc::Sender<Lane> {
+    pub fn lanes(&self) -> mpsc::Sender<L> {
         self.lanes.clone()
     }
 }
 
-async fn run(mut newcomers: mpsc::Receiver<Lane>, mut encoder: Encoder) {
-    let mut lanes: Vec<Lane> = Vec::new();
+async fn run<L: Lane>(mut newcomers: mpsc::Receiver<L>, mut encoder: L::Encoder) {
+    let mut lanes: Vec<L> = Vec::new();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut idle = 0;
