@@ -12,10 +12,34 @@ use super::OutputState;
 use crate::metrics::SLOW_CALL;
 use crate::news::OutputEvent;
 
-/// An endpoint whose slow calls held everybody else up for so long altogether, with no pause of [`PARDON`], is dropped:
-/// every other endpoint that is on the network has more in hand than that (ours).
+/// An endpoint whose slow calls held everybody else up for so long altogether is dropped: every other endpoint that is on
+/// the network has more in hand than that (ours).
 const PATIENCE: Duration = Duration::from_millis(200);
-const PARDON: Duration = Duration::from_secs(2);
+/// Of that a twentieth of the time that passes is forgiven. One that waits at each block holds the others up for more; one
+/// in whose calls a busy machine took the processor away now and then, for less.
+const PARDON: u32 = 20;
+
+/// How long somebody's slow calls have held up everybody else, as far as it is not forgiven, and when the last one was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    long: Duration,
+    last: HubTime,
+}
+
+impl Held {
+    /// Nobody was, so far.
+    pub(super) const NEVER: Self = Self { long: Duration::ZERO, last: HubTime::EPOCH };
+
+    /// A call took so long, which ended `now`; whether others must be spared the next.
+    fn took(&mut self, took: Duration, now: HubTime) -> bool {
+        if took <= SLOW_CALL {
+            return false;
+        }
+        self.long = self.long.saturating_sub(now.since(self.last) / PARDON) + took;
+        self.last = now;
+        self.long > PATIENCE
+    }
+}
 
 impl OutputState {
     /// Gives up the endpoint, to be dropped where nobody waits.
@@ -45,7 +69,7 @@ impl OutputState {
                 error!(speaker = %self.speaker, panic = %words, "an endpoint panicked and is dropped");
                 words
             }
-            Ok(()) if self.holds_up(took, after) => {
+            Ok(()) if self.held.took(took, after) => {
                 error!(speaker = %self.speaker, "an endpoint waits where it never may and is dropped");
                 "it held up every other speaker".to_owned()
             }
@@ -58,17 +82,6 @@ impl OutputState {
         // First, so that whoever hears of its sounds knows that nothing is wrong with them.
         self.tell(OutputEvent::Failed(words));
         self.voices.fail();
-    }
-
-    /// Whether its calls wait so long that others must be spared it.
-    fn holds_up(&mut self, took: Duration, now: HubTime) -> bool {
-        if took <= SLOW_CALL {
-            return false;
-        }
-        let (held, last) = self.held;
-        let before = if now.since(last) > PARDON { Duration::ZERO } else { held };
-        self.held = (before + took, now);
-        before + took > PATIENCE
     }
 
     pub(super) fn tell(&self, event: OutputEvent) {
@@ -85,4 +98,25 @@ pub(crate) fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
         return (*words).to_owned();
     }
     panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "no words".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many calls that take `took` each, one every `every`, it is dropped.
+    fn dropped_after(took: Duration, every: Duration) -> Option<u32> {
+        let mut held = Held::NEVER;
+        (1..10_000).find(|n| held.took(took, HubTime::EPOCH + every * *n))
+    }
+
+    #[test]
+    fn one_that_waits_is_dropped_and_one_that_is_interrupted_is_not() {
+        let ms = Duration::from_millis;
+        assert_eq!(dropped_after(ms(60), ms(68)), Some(4));
+        assert_eq!(dropped_after(ms(3), ms(11)), Some(82), "at each block");
+        assert_eq!(dropped_after(ms(2), ms(8)), None, "no call is slow");
+        assert_eq!(dropped_after(ms(20), ms(500)), None, "now and then");
+        assert_eq!(dropped_after(ms(150), ms(3_100)), None);
+    }
 }

@@ -20,6 +20,7 @@ use antiphon_domain::sound::Voice;
 use antiphon_domain::{HubTime, SpeakerId};
 use antiphon_endpoint::{Clock, Control, Endpoint};
 
+use self::calls::Held;
 pub(crate) use self::calls::words_of;
 use self::gains::Gains;
 use self::voices::{Ready, Voices};
@@ -63,8 +64,8 @@ pub(crate) struct OutputState {
     again: u64,
     /// A first block after silence that has not fallen due yet.
     announce: Option<(Option<FeedId>, u64)>,
-    /// How long its slow calls have held up the thread, and when the last one was.
-    held: (Duration, HubTime),
+    /// What its slow calls cost the others.
+    held: Held,
     metrics: OutputMetrics,
 }
 
@@ -91,7 +92,7 @@ impl OutputState {
             content_end: None,
             again: 0,
             announce: None,
-            held: (Duration::ZERO, HubTime::EPOCH),
+            held: Held::NEVER,
             metrics,
         }
     }
