@@ -151,3 +151,35 @@ fn heard_what_another_speaker_hears_as_it_changes() {
         runtime.block_on(radio.kill());
     });
 }
+
+#[test]
+fn heard_nobody_waits_for_one_that_wants_live_sound_earlier_than_it_is() {
+    calmly(|| {
+        let (runtime, radio, _folder, hub) = house();
+        let offset = |ms: i64| hub.api("PUT", "/api/speakers/sofa/offset", json!({ "offset_ms": ms }));
+        hub.api("PUT", "/api/speakers/kitchen/input", json!({ "input": "LINE 1" }));
+        hub.wait_level("kitchen", 550.0, level_at(40));
+        let from = hub.recording("kitchen").end();
+        // It wants sound nearly a second ahead; of live sound there is as much as the kitchen wanted, a tenth of that.
+        offset(-900);
+        hub.api("PUT", "/api/groups/two", json!({ "speakers": ["kitchen", "sofa"] }));
+        hub.wait_picture("it has joined", |_| hub.speaker("sofa")["playing"] == true);
+        hub.listen("kitchen", 2 * RATE as usize);
+        // The same of one that plays already.
+        offset(0);
+        hub.wait_level("sofa", 550.0, level_at(40));
+        offset(-900);
+        hub.listen("kitchen", 2 * RATE as usize);
+        let kitchen = hub.recording("kitchen");
+        unbroken("kitchen", kitchen.between(from, kitchen.end()), 550.0, 40);
+        // Begun anew, it is early enough for both.
+        hub.api("POST", "/api/groups/two/stop", json!({}));
+        wait_silent(&hub, "sofa");
+        hub.api("PUT", "/api/speakers/kitchen/input", json!({ "input": "LINE 1" }));
+        for id in ["kitchen", "sofa"] {
+            hub.wait_level(id, 550.0, level_at(40));
+        }
+        drop(hub);
+        runtime.block_on(radio.kill());
+    });
+}

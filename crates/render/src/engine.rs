@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::news::{FeedEvent, FeedId, FeedSink, OutputSink};
 use crate::output::OutputState;
 use crate::sound::{Playing, SoundKey, SoundState, Start};
-use crate::timeline::{Cut, Listeners, Rules, Segment, Timeline};
+use crate::timeline::{Cut, Rules, Segment, Timeline};
 
 /// How long the thread sleeps when there is nothing to play.
 const IDLE: Duration = Duration::from_millis(500);
@@ -104,15 +104,11 @@ impl Engine {
     fn round(&mut self, now: HubTime) {
         self.heartbeat.store(now.nanos(), Ordering::Relaxed);
         for timeline in self.timelines.values_mut() {
-            timeline.listeners = Listeners::default();
+            timeline.listeners.count_anew();
         }
         for output in self.outputs.values() {
             let Some(timeline) = output.timeline.and_then(|id| self.timelines.get_mut(&id)) else { continue };
-            let listeners = &mut timeline.listeners;
-            listeners.lead = listeners.lead.max(output.lead());
-            if output.established {
-                listeners.playing_lead = listeners.playing_lead.max(output.lead());
-            }
+            timeline.listeners.count(output.lead(), output.established);
         }
         for timeline in self.timelines.values_mut() {
             timeline.fill(now, &self.rules);

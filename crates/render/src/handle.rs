@@ -252,7 +252,8 @@ impl Output {
     }
 
     /// Listens to a feed instead of what was attached before, which is silenced now. A feed that plays is joined in
-    /// time, from now plus the endpoint's lead, with a fade of 10 ms.
+    /// time, from now plus the endpoint's lead, with a fade of 10 ms; of live sound that is not there so early its blocks
+    /// come as late as that is.
     pub fn attach(&self, feed: &Feed) {
         send(&self.commands, Command::Attach { output: self.id, feed: feed.inner.id });
     }

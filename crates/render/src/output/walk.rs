@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::news::{FeedId, SoundEvent};
 use crate::sound::{Playing, SoundKey, SoundState, Start};
 use crate::source::{self, Piece, SourceEnd};
-use crate::timeline::{Listeners, Rules, Segment, Timeline};
+use crate::timeline::{Rules, Segment, Timeline};
 
 const TICK: Duration = Duration::from_millis(8);
 const RULES: Rules = Rules {
@@ -224,7 +224,8 @@ impl House {
     fn tick(&mut self) {
         self.clock.0.fetch_add(TICK.as_nanos() as i64, Ordering::Relaxed);
         let now = self.clock.now();
-        self.timeline.listeners = Listeners { lead: self.output.lead(), playing_lead: Duration::ZERO };
+        self.timeline.listeners.count_anew();
+        self.timeline.listeners.count(self.output.lead(), false);
         self.timeline.fill(now, &RULES);
         self.timeline.advance(now, &RULES);
         let timeline = self.output.timeline.map(|_| &self.timeline);

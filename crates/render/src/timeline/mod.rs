@@ -4,6 +4,7 @@
 //! times, then [`Timeline::report`]. It reads no clock. It promises: samples come out in order and exactly once, due
 //! times never go back, and a feed's events come in the order their names suggest.
 
+mod listeners;
 mod report;
 mod ring;
 mod schedule;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use antiphon_domain::{Frames, HubTime, SampleRate};
 
+pub(crate) use self::listeners::Listeners;
 pub(crate) use self::ring::Ring;
 pub(crate) use self::schedule::BLOCK;
 use self::schedule::Schedule;
@@ -38,15 +40,6 @@ pub(crate) struct Rules {
     pub margin: Duration,
     pub prebuffer: Duration,
     pub recover: Duration,
-}
-
-/// Who listens, summed up once a tick.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Listeners {
-    /// The largest lead of all attached outputs.
-    pub lead: Duration,
-    /// The largest lead of those that have had a block: the ones that a lack of sound hurts.
-    pub playing_lead: Duration,
 }
 
 /// Outputs must forget what they were given: block `index` and everything after it.
@@ -262,7 +255,7 @@ impl Timeline {
             self.fail_unstarted();
             return;
         }
-        let ahead = self.lead.max(self.listeners.lead) + rules.margin + rules.recover + HORIZON;
+        let ahead = self.lead.max(self.listeners.lead()) + rules.margin + rules.recover + HORIZON;
         let wanted = self.schedule.heard(now) + Frames::within(ahead, SampleRate::HUB).0;
         let Self { segments, ring, .. } = self;
         for segment in segments.iter_mut().filter(|segment| segment.end.is_none()) {
@@ -313,7 +306,7 @@ impl Timeline {
         if self.phase != Phase::Running {
             return;
         }
-        let lead = self.listeners.playing_lead;
+        let lead = self.listeners.least();
         if self.ring.has_tail() && self.tail_is_last() {
             let due = self.schedule.due(self.ring.end());
             if due.is_some_and(|due| due <= now + lead + rules.margin) {
@@ -370,7 +363,8 @@ impl Timeline {
                 return;
             }
         }
-        let lead = self.lead.max(self.listeners.lead);
+        let lead = self.lead.max(self.listeners.lead());
+        self.listeners.promise(lead);
         // On the grid that all blocks of the hub lie on.
         let mut at = grid::due(grid::from(now + lead + rules.margin));
         let before = self.schedule.end();

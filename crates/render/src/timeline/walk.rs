@@ -10,7 +10,7 @@ use antiphon_domain::{HubTime, Lead, SpeakerId};
 use antiphon_endpoint::{Caps, Clock, Control, Endpoint};
 use proptest::prelude::*;
 
-use super::{Listeners, Rules, Segment, Timeline};
+use super::{Rules, Segment, Timeline};
 use crate::metrics::Metrics;
 use crate::news::{FeedEvent, FeedId};
 use crate::output::OutputState;
@@ -71,6 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 struct House {
+    id: FeedId,
     clock: Script,
     timeline: Timeline,
     outputs: Vec<(OutputState, Heard)>,
@@ -99,18 +100,20 @@ impl House {
         let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
         let (segment, source) = segment();
         let id = segment.feed;
-        let mut timeline = Timeline::new(segment);
-        let clock = Script::default();
-        let mut outputs = Vec::new();
-        for lead in leads {
-            let (lead, heard) = (Lead(Duration::from_millis(*lead)), Heard::default());
-            let ear = Box::new(Ear { lead, heard: Arc::clone(&heard) });
-            let mut output = OutputState::new(SpeakerId::new("ear"), ear, Arc::new(|_| {}), &metrics);
-            output.attach(id, &timeline, &clock);
-            outputs.push((output, heard));
-        }
-        timeline.start(Duration::from_millis(50));
-        Self { clock, timeline, outputs, source, events: Vec::new(), metrics, next: 0, feeds: 1 }
+        let timeline = Timeline::new(segment);
+        let (clock, outputs, events) = (Script::default(), Vec::new(), Vec::new());
+        let mut house = Self { id, clock, timeline, outputs, source, events, metrics, next: 0, feeds: 1 };
+        leads.iter().for_each(|lead| house.join(*lead));
+        house.timeline.start(Duration::from_millis(50));
+        house
+    }
+
+    fn join(&mut self, lead: u64) {
+        let (lead, heard) = (Lead(Duration::from_millis(lead)), Heard::default());
+        let ear = Box::new(Ear { lead, heard: Arc::clone(&heard) });
+        let mut output = OutputState::new(SpeakerId::new("ear"), ear, Arc::new(|_| {}), &self.metrics);
+        output.attach(self.id, &self.timeline, &self.clock);
+        self.outputs.push((output, heard));
     }
 
     fn give(&mut self, frames: usize) {
@@ -155,14 +158,10 @@ impl House {
             prebuffer: Duration::from_millis(100),
             recover: Duration::from_millis(500),
         };
-        let mut listeners = Listeners::default();
+        self.timeline.listeners.count_anew();
         for (output, _) in &self.outputs {
-            listeners.lead = listeners.lead.max(output.lead());
-            if output.established {
-                listeners.playing_lead = listeners.playing_lead.max(output.lead());
-            }
+            self.timeline.listeners.count(output.lead(), output.established);
         }
-        self.timeline.listeners = listeners;
         self.timeline.fill(now, &rules);
         self.timeline.advance(now, &rules);
         for (output, _) in &mut self.outputs {
@@ -220,4 +219,35 @@ proptest! {
         house.step(&Step::Pass(seconds as u32 * 125));
         house.check();
     }
+}
+
+/// A live source gives what was played just now, and no more: one that joins and wants more lead than that takes what there
+/// is, and nobody else misses a sample for it.
+#[test]
+fn who_joins_a_live_feed_with_a_larger_lead_silences_nobody() {
+    let mut house = House::new(&[1_000]);
+    let live = |house: &mut House, ticks: u32| {
+        for _ in 0..ticks {
+            house.give(BLOCK_FRAMES);
+            house.tick();
+        }
+    };
+    live(&mut house, 250);
+    house.join(3_000);
+    live(&mut house, 1_000);
+    let stalled = house.events.iter().any(|event| matches!(event, FeedEvent::Stalled { .. }));
+    assert!(!stalled, "a joiner stalls everybody");
+    let first = house.outputs[0].1.lock().unwrap();
+    assert!(first.windows(2).all(|two| two[1].due.since(two[0].end()) < Duration::from_millis(1)), "a hole");
+    assert!(first.len() > 1_000, "{} blocks", first.len());
+    // It gets all there is: an endpoint may make something of blocks that come late.
+    let second = house.outputs[1].1.lock().unwrap();
+    assert!(second.len() > 500, "{} blocks", second.len());
+    drop((first, second));
+    // Begun anew, everybody has its lead.
+    house.step(&Step::Pause);
+    house.step(&Step::Resume);
+    live(&mut house, 1_000);
+    let least = Duration::from_millis(3_000);
+    assert!(house.timeline.listeners.least() >= least, "{:?}", house.timeline.listeners);
 }
