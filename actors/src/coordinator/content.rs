@@ -69,8 +69,7 @@ impl Content {
             FeedEvent::Started { at } => facts.position = Some((*at, facts.begin)),
             FeedEvent::Resumed { at, offset } => facts.position = Some((*at, *offset)),
             FeedEvent::Paused { offset } => facts.position = Some((now, *offset)),
-            // It goes on a lead from now; a display may be wrong by as much as sound was missing.
-            FeedEvent::Recovered { offset, .. } => facts.position = Some((now, *offset)),
+            FeedEvent::Recovered { at, offset, .. } => facts.position = Some((*at, *offset)),
             _ => {}
         }
     }

@@ -85,6 +85,8 @@ pub enum FeedEvent {
     },
     /// Enough has come again, sound goes on.
     Recovered {
+        /// When it will be heard again.
+        at: HubTime,
         /// Where it goes on.
         offset: Duration,
         /// How long the silence will have been.

@@ -381,7 +381,7 @@ impl Timeline {
             Reason::Resume if segment.started => segment.tell(out, FeedEvent::Resumed { at, offset }),
             Reason::Stall => {
                 let silence = before.map_or(Duration::ZERO, |before| at.since(before));
-                segment.tell(out, FeedEvent::Recovered { offset, silence });
+                segment.tell(out, FeedEvent::Recovered { at, offset, silence });
             }
             _ => {}
         }
