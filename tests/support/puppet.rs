@@ -130,8 +130,11 @@ impl Kind for Puppet {
     }
 
     fn services(&self) -> &'static [&'static str] {
-        // It is looked for, so that the hub remembers it; nothing of the sort is ever announced.
-        &["_antiphon-puppet._tcp.local."]
+        &[]
+    }
+
+    fn remembers(&self) -> bool {
+        true
     }
 
     fn recognise(&self, _record: &ServiceRecord) -> Option<Descriptor> {

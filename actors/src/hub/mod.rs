@@ -321,10 +321,7 @@ impl Hub {
 
 /// The endpoint a record remembers; `None` when its kind is gone or needs the configuration to exist.
 fn descriptor_of(record: &SpeakerRecord, parts: &Parts) -> Option<Descriptor> {
-    let kind = parts.kind(&record.kind)?;
-    if kind.services().is_empty() {
-        return None;
-    }
+    let kind = parts.kind(&record.kind).filter(|kind| kind.remembers())?;
     Some(Descriptor {
         id: record.id.clone(),
         name: record.name.clone(),

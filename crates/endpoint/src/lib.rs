@@ -133,6 +133,12 @@ pub trait Kind: Send + Sync {
     /// DNS-SD service types to look for, e.g. `_raop._tcp.local.`; empty when it is only configured.
     fn services(&self) -> &'static [&'static str];
 
+    /// Whether a speaker of this kind is there after a restart before it was heard of again, with its groups and alarms:
+    /// those that are found are, and those that dial the hub; those that exist by configuration alone end with that.
+    fn remembers(&self) -> bool {
+        !self.services().is_empty()
+    }
+
     /// The endpoint behind a record, or `None` when it is not one of ours.
     fn recognise(&self, record: &ServiceRecord) -> Option<Descriptor>;
 

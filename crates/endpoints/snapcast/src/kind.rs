@@ -70,6 +70,10 @@ impl Kind for SnapcastKind {
         &[]
     }
 
+    fn remembers(&self) -> bool {
+        true
+    }
+
     fn recognise(&self, _record: &ServiceRecord) -> Option<Descriptor> {
         None
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use antiphon_audio::Block;
 use antiphon_domain::{HubTime, Level, SpeakerId, Volume};
 use antiphon_endpoint::conformance::{Setup, suite, two_beside_each_other, what_was_lost_comes_again};
-use antiphon_endpoint::{Arrival, Control, Descriptor, EndpointEvent, LostReason, Pace};
+use antiphon_endpoint::{Arrival, Control, Descriptor, EndpointEvent, Kind, LostReason, Pace};
 
 use fake::{Fake, Heard, hello};
 use support::{Hub, blocks, listen, options, samples};
@@ -64,6 +64,7 @@ fn a_hello_makes_a_speaker() {
     let descriptor = hub.here();
     assert_eq!((descriptor.id.as_str(), descriptor.name.as_str()), ("00:aa", "den"));
     assert_eq!((descriptor.kind, descriptor.addresses.len()), ("snapcast", 0));
+    assert!(hub.kind.remembers(), "a hub that begins anew knows it before it calls again");
     for (key, value) in [("version", "0.26.0"), ("os", "Debian"), ("arch", "x86_64")] {
         assert_eq!(descriptor.properties[key], value);
     }
