@@ -96,8 +96,7 @@ fn run(length: Duration) -> LabResult<()> {
     let begun = Instant::now();
     let ids = present(&lab, &house, many)?;
     println!("crowd: {many} found within {:.1} s", begun.elapsed().as_secs_f64());
-    // Sendspin's ids are keys in base64, which may begin with a dash.
-    let mut group = vec!["group", "--", "crowd"];
+    let mut group = vec!["group", "crowd"];
     group.extend(ids.iter().map(String::as_str));
     house.antiphon(&lab, &group)?;
     house.antiphon(&lab, &["play", "crowd", &house.simulator().track(&file)])?;

@@ -5,6 +5,7 @@ mod link;
 mod listen;
 mod timing;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -56,6 +57,7 @@ enum Command {
     /// Set a volume: 0 to 100, or a step such as +5 or -5. A speaker's group moves with it.
     Volume {
         /// A speaker or group, by id or name.
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// 0 to 100, +N or -N.
         #[arg(allow_hyphen_values = true)]
@@ -67,6 +69,7 @@ enum Command {
     /// Mute, or with `off` unmute.
     Mute {
         /// A speaker or group, by id or name.
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// `on` or `off`.
         #[arg(default_value = "on", value_parser = ["on", "off"])]
@@ -78,13 +81,16 @@ enum Command {
     /// Make a group of speakers, or change who is in it. Without speakers: everybody is alone again.
     Group {
         /// The group's id or name.
+        #[arg(allow_hyphen_values = true)]
         group: String,
         /// Its speakers, by id or name; the first one's level and content become the group's.
+        #[arg(allow_hyphen_values = true)]
         speakers: Vec<String>,
     },
     /// Play a stream.
     Play {
         /// A speaker or group, by id or name. A speaker's group plays with it.
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// An http or https URL: MP3, AAC, Opus, Vorbis, FLAC or WAV.
         url: String,
@@ -92,6 +98,7 @@ enum Command {
     /// Stop what a speaker or group plays, and silence what rings there.
     Stop {
         /// A speaker or group, by id or name.
+        #[arg(allow_hyphen_values = true)]
         name: String,
     },
     /// Link a speaker to an Amazon account: shows a code to enter.
@@ -99,6 +106,7 @@ enum Command {
     /// Give a speaker's account up: tokens, alarms and settings of its Alexa device are erased.
     Logout {
         /// A speaker, by id or name.
+        #[arg(allow_hyphen_values = true)]
         name: String,
     },
     /// Let a speaker hear speech from a file, or from standard input as it comes.
@@ -106,6 +114,7 @@ enum Command {
     /// Show alarms, timers and reminders; or silence them, or say how loud they are.
     Alarms {
         /// A speaker, by id or name; absent: all.
+        #[arg(allow_hyphen_values = true)]
         name: Option<String>,
         #[command(subcommand)]
         action: Option<device::AlarmAction>,
@@ -113,6 +122,7 @@ enum Command {
     /// Press a key of a speaker's remote control: Alexa decides what it does.
     Press {
         /// A speaker, by id or name.
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// The key; `shuffle` to `thumbs-down` are switches.
         #[arg(value_parser = device::KEYS)]
@@ -124,6 +134,7 @@ enum Command {
     /// Show or set a speaker's tone: `bass +2 treble -1`, `mode movie`, `mode none`, `flat`.
     Equalizer {
         /// A speaker, by id or name.
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// Bands with their level in dB (-6 to 6), `mode MODE`, or `flat`; nothing: show it.
         #[arg(allow_hyphen_values = true)]
@@ -132,6 +143,7 @@ enum Command {
     /// Show or set how much later than the others a speaker is heard, in ms; below 0 earlier.
     Offset {
         /// A speaker, by id or name.
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// -1000 to 1000; nothing: show it.
         #[arg(allow_hyphen_values = true)]
@@ -140,6 +152,7 @@ enum Command {
     /// Have a group be as quick as its speakers can, from its next stream on.
     LowLatency {
         /// A speaker or group, by id or name.
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// `on` or `off`.
         #[arg(default_value = "on", value_parser = ["on", "off"])]
@@ -150,14 +163,16 @@ enum Command {
     /// Show which receivers ask to be let in, or answer one.
     Pair {
         /// A receiver, by id or name; absent: show all.
+        #[arg(allow_hyphen_values = true)]
         name: Option<String>,
         /// The code it shows, or `approve`, `refuse`, `unpair`; absent: approve.
-        #[arg(value_name = "CODE|approve|refuse|unpair")]
+        #[arg(value_name = "CODE|approve|refuse|unpair", allow_hyphen_values = true)]
         answer: Option<String>,
     },
     /// Play one of the hub's inputs.
     Input {
         /// A speaker, by id or name.
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// The input, by its name in Alexa's list or as people call it.
         input: String,
@@ -165,6 +180,7 @@ enum Command {
     /// Say which language a speaker is spoken to in; two are spoken in turn.
     Locale {
         /// A speaker, by id or name.
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// For example `de-DE`, or `en-US es-US`.
         #[arg(required = true)]
@@ -173,6 +189,7 @@ enum Command {
     /// Say in which time zone a speaker lives.
     TimeZone {
         /// A speaker, by id or name.
+        #[arg(allow_hyphen_values = true)]
         name: String,
         /// For example `Europe/Berlin`.
         zone: String,
@@ -180,6 +197,11 @@ enum Command {
 }
 
 impl Cli {
+    /// What was typed: ends the process with the reason, or with help, where that is no command.
+    pub fn read() -> Self {
+        Self::parse_from(options_first(std::env::args_os().collect()))
+    }
+
     /// Carries the command out.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
@@ -259,6 +281,26 @@ impl Cli {
         }
         Ok(())
     }
+}
+
+/// The options that every command has, moved before the command. Ids may begin with a dash, so that behind a list of
+/// them an option would be taken for one more.
+fn options_first(mut typed: Vec<OsString>) -> Vec<OsString> {
+    let end = typed.iter().position(|argument| argument == "--").unwrap_or(typed.len());
+    let rest = typed.split_off(end);
+    let (mut moved, mut kept) = (Vec::new(), Vec::new());
+    let mut arguments = typed.into_iter();
+    let program = arguments.next();
+    while let Some(argument) = arguments.next() {
+        let hub = argument == "--hub";
+        if hub || argument == "--json" || argument.as_encoded_bytes().starts_with(b"--hub=") {
+            moved.push(argument);
+            moved.extend(arguments.next().filter(|_| hub));
+        } else {
+            kept.push(argument);
+        }
+    }
+    program.into_iter().chain(moved).chain(kept).chain(rest).collect()
 }
 
 fn scope(alone: bool) -> Value {
@@ -346,20 +388,4 @@ fn check(named: Option<PathBuf>) -> anyhow::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn levels_are_absolute_or_steps() {
-        assert_eq!(volume_body("40").ok(), Some(json!({"volume": 40})));
-        assert_eq!(volume_body("+5").ok(), Some(json!({"step": 5})));
-        assert_eq!(volume_body("-5").ok(), Some(json!({"step": -5})));
-        assert!(volume_body("loud").is_err());
-    }
-
-    #[test]
-    fn the_arguments_are_consistent() {
-        use clap::CommandFactory;
-        Cli::command().debug_assert();
-    }
-}
+mod tests;

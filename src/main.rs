@@ -2,10 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the one place that may end the process")]
 
-use clap::Parser;
-
 fn main() {
-    match antiphon::cli::Cli::parse().run() {
+    match antiphon::cli::Cli::read().run() {
         Ok(()) => {}
         Err(e) => {
             eprintln!("antiphon: {e:#}");

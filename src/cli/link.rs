@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// A speaker, by id or name.
+    #[arg(allow_hyphen_values = true)]
     name: String,
     /// By a page on this machine, instead of a code.
     #[arg(long, group = "way")]

@@ -15,6 +15,7 @@ const BITE: usize = 8_000;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// A speaker, by id or name.
+    #[arg(allow_hyphen_values = true)]
     name: String,
     /// A WAV file, raw PCM (16 kHz, 16 bit, mono, little-endian), raw Opus frames of 80 bytes; `-`: standard input.
     file: PathBuf,

@@ -195,7 +195,7 @@ pub fn approve_all(house: &House, lab: &Lab) {
         let Some(speaker) = ask["speaker"].as_str() else { continue };
         if ask["wants"] == "approval" {
             // One that went away meanwhile is asked for again.
-            let _ = house.antiphon(lab, &["pair", "--", speaker, "approve"]);
+            let _ = house.antiphon(lab, &["pair", speaker, "approve"]);
         }
     }
 }

@@ -234,10 +234,10 @@ impl Playing {
                 },
             )?;
             let id = speaker(&picture, place)["id"].as_str().unwrap_or_default().to_owned();
-            house.antiphon(lab, &["volume", "--alone", "--", &id, VOLUME])?;
+            house.antiphon(lab, &["volume", &id, VOLUME, "--alone"])?;
             ids.push(id);
         }
-        let mut arguments = vec!["group", "--", self.group.as_str()];
+        let mut arguments = vec!["group", self.group.as_str()];
         arguments.extend(ids.iter().map(String::as_str));
         house.antiphon(lab, &arguments).map(drop)
     }
