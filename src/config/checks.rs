@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Config, Input, Speaker};
 
+/// The longest name that can be announced (RFC 6763 section 4.1.1), bytes.
+const LABEL: usize = 63;
+
 /// The key (or `key = "value"`) at fault, and the problem.
 type Wrong = (String, String);
 
@@ -34,6 +37,7 @@ impl Config {
         if adapter.is_empty() || !adapter.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return wrong("adapter", "expected an adapter's name such as \"hci0\"");
         }
+        self.check_kinds()?;
         check_speakers(&self.speakers)?;
         let mut seen = BTreeSet::new();
         for input in &self.inputs {
@@ -43,6 +47,23 @@ impl Config {
             if group.speakers.is_empty() {
                 return wrong(format!("id = {:?}", group.id), "expected a group with at least one speaker");
             }
+        }
+        Ok(())
+    }
+
+    fn check_kinds(&self) -> Result<(), Wrong> {
+        if self.airplay.lead_ms.is_some_and(|lead| !(300..=5_000).contains(&lead)) {
+            return wrong("lead_ms", "expected 300 to 5000 milliseconds");
+        }
+        if self.airplay.tolerance_ms.is_some_and(|tolerance| !(0.0..=1_000.0).contains(&tolerance)) {
+            return wrong("tolerance_ms", "expected 0 to 1000 milliseconds");
+        }
+        if self.snapcast.buffer_ms.is_some_and(|buffer| !(200..=5_000).contains(&buffer)) {
+            return wrong("buffer_ms", "expected 200 to 5000 milliseconds");
+        }
+        let name = &self.sendspin.name;
+        if name.is_empty() || name.len() > LABEL || name.chars().any(char::is_control) {
+            return wrong(format!("name = {name:?}"), format!("expected a name of 1 to {LABEL} bytes"));
         }
         Ok(())
     }
@@ -143,6 +164,23 @@ mod tests {
         let text = "[[speakers]]\nid = \"a\"\nbluetooth = true\n[[speakers]]\nid = \"b\"\nbluetooth = true\n";
         let said = problem(text);
         assert!(said.starts_with("a.toml:6: bluetooth: expected one speaker"), "{said}");
+    }
+
+    #[test]
+    fn leads_and_names_are_what_the_kinds_can_do() {
+        let long = "x".repeat(64);
+        for (table, line, expected) in [
+            ("airplay", "lead_ms = 100", "a.toml:2: lead_ms: expected 300 to 5000"),
+            ("airplay", "tolerance_ms = -1.0", "a.toml:2: tolerance_ms: expected 0 to 1000"),
+            ("airplay", "tolerance_ms = nan", "a.toml:2: tolerance_ms: expected 0 to 1000"),
+            ("snapcast", "buffer_ms = 50000", "a.toml:2: buffer_ms: expected 200 to 5000"),
+            ("sendspin", "name = \"\"", "a.toml:2: name = \"\": expected a name of 1 to 63 bytes"),
+            ("sendspin", &format!("name = {long:?}"), "a.toml:2: name = \"xxx"),
+        ] {
+            let said = problem(&format!("[{table}]\n{line}\n"));
+            assert!(said.starts_with(expected), "{said}");
+        }
+        assert_eq!(problem("[airplay]\nlead_ms = 300\n[snapcast]\nbuffer_ms = 5000\n"), "");
     }
 
     #[test]

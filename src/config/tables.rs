@@ -109,7 +109,7 @@ pub struct Input {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Airplay {
-    /// How early packets are sent, in milliseconds; absent: the kind's own default.
+    /// How early packets are sent, in milliseconds, 300 to 5000; absent: the kind's own default.
     pub lead_ms: Option<u64>,
     /// Which speakers are sent encrypted sound.
     pub encryption: Encryption,
@@ -185,7 +185,7 @@ pub struct Snapcast {
     pub port: u16,
     /// What clients are sent.
     pub codec: SnapcastCodec,
-    /// How long clients keep sound before it is heard, in milliseconds; absent: the kind's own default.
+    /// How long clients keep sound before it is heard, in milliseconds, 200 to 5000; absent: the kind's own default.
     pub buffer_ms: Option<u64>,
 }
 
