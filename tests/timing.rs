@@ -188,10 +188,18 @@ fn how_well_a_speaker_keeps_time_is_seen_as_far_as_it_tells() {
     let table = hub.antiphon(&["sync"]).output().unwrap();
     let table = String::from_utf8_lossy(&table.stdout).into_owned();
     assert!(table.contains("-150 us ± 20 us") && table.contains("-12.5 ppm"), "{table}");
+    // What is told no more is absent at once, while the rest is told on.
+    let silent = SyncReport { error: None, clock: Some(ClockReading { drift_ppm: None, ..clock }), ..report };
+    assert!(puppet.tell("kitchen", EndpointEvent::Sync(silent)));
+    eventually("told", PATIENCE, || hub.speaker("kitchen")["sync"]["error_us"] == Value::Null);
+    for gone in ["offset_seconds", "uncertainty_seconds", "drift_ppm"] {
+        assert_eq!(series(&hub, &format!("antiphon_sync_{gone}")), Vec::<String>::new());
+    }
+    assert!(has(&format!("antiphon_sync_clock_uncertainty_seconds{{{kitchen}}} 0.00004")));
     // Told no more, it is forgotten; and all of it with the session.
     eventually("stale", PATIENCE, || !hub.metrics().contains("antiphon_sync_error_seconds"));
     assert_eq!(hub.speaker("kitchen")["sync"]["error_us"], Value::Null);
-    assert_eq!(hub.speaker("kitchen")["sync"]["corrections"]["reanchored"], 4);
+    assert_eq!(hub.speaker("kitchen")["sync"]["corrections"]["reanchored"], 6);
     let (status, _) = hub.ask("DELETE", "/api/speakers/sofa", None);
     assert_eq!(status, 204);
     eventually("gone", PATIENCE, || {

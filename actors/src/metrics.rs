@@ -252,21 +252,22 @@ impl SyncMetrics {
         })
     }
 
-    /// Shows what a speaker's endpoint told.
+    /// Shows what a speaker's endpoint told. What it told before and tells no more is absent from then on.
     pub fn take(&self, speaker: &str, kind: &str, report: &SyncReport) {
         let labels = [speaker, kind];
-        if let Some(error) = report.error {
-            let seconds = error.nanos as f64 / 1e9;
+        let show = |gauge: &GaugeVec, value: Option<f64>| match value {
+            Some(value) => gauge.with_label_values(&labels).set(value),
+            // It may never have been there.
+            None => drop(gauge.remove_label_values(&labels)),
+        };
+        let offset = report.error.map(|error| error.nanos as f64 / 1e9);
+        if let Some(seconds) = offset {
             self.error.with_label_values(&labels).observe(seconds.abs());
-            self.offset.with_label_values(&labels).set(seconds);
-            self.uncertainty.with_label_values(&labels).set(error.uncertainty.as_secs_f64());
         }
-        if let Some(clock) = report.clock {
-            self.clock_uncertainty.with_label_values(&labels).set(clock.uncertainty.as_secs_f64());
-            if let Some(drift) = clock.drift_ppm {
-                self.drift.with_label_values(&labels).set(drift);
-            }
-        }
+        show(&self.offset, offset);
+        show(&self.uncertainty, report.error.map(|error| error.uncertainty.as_secs_f64()));
+        show(&self.clock_uncertainty, report.clock.map(|clock| clock.uncertainty.as_secs_f64()));
+        show(&self.drift, report.clock.and_then(|clock| clock.drift_ppm));
         if let Some(done) = report.corrections {
             for (correction, count) in [("rate", done.rate), ("reanchored", done.reanchored)] {
                 self.corrections.with_label_values(&[speaker, kind, correction]).inc_by(u64::from(count));
