@@ -24,7 +24,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use antiphon_domain::group::Target;
 use antiphon_domain::house::{House, HouseError};
-use antiphon_domain::{GroupId, HubTime, Report, SpeakerId};
+use antiphon_domain::{GroupId, HubTime, Offset, Report, SpeakerId};
 use antiphon_endpoint::{NowPlaying, Pace};
 use antiphon_render::FeedId;
 
@@ -70,6 +70,8 @@ struct Listener {
     show: Recipient<Now>,
     /// What its group hears, as it was told last.
     now: Option<Arc<NowPlaying>>,
+    /// When it is heard, as configured.
+    configured: Offset,
     /// When it is to be heard; and whether it was told that.
     timing: Timing,
     timed: bool,
@@ -205,12 +207,12 @@ impl Handler<Enlist> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, message: Enlist, _: &mut Self::Context) {
-        let Enlist { speaker, name, ceiling, reach, apply, listen, tell, ring, time, show } = message;
+        let Enlist { speaker, name, ceiling, offset, reach, apply, listen, tell, ring, time, show } = message;
         self.house.admit(&speaker, &name, None, ceiling);
         let _ = self.house.set_ceiling(&speaker, ceiling);
         let view = self.listeners.remove(&speaker).and_then(|old| old.view);
         let fit = (false, self.parts.now());
-        let timing = Timing { offset: self.offset_of(&speaker), pace: Pace::Steady };
+        let timing = Timing { offset: self.offset_of(&speaker, offset), pace: Pace::Steady };
         let listener = Listener {
             reach,
             apply,
@@ -218,6 +220,7 @@ impl Handler<Enlist> for Coordinator {
             tell,
             ring,
             time,
+            configured: offset,
             timing,
             timed: false,
             show,

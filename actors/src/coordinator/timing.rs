@@ -40,9 +40,8 @@ impl Handler<SetLowLatency> for Coordinator {
 
 impl Coordinator {
     /// What counts for a speaker: what a person set, else the configuration.
-    pub(super) fn offset_of(&self, speaker: &SpeakerId) -> Offset {
-        let set = self.house.timing().offset(speaker);
-        set.unwrap_or_else(|| (self.parts.settings)(speaker).offset)
+    pub(super) fn offset_of(&self, speaker: &SpeakerId, configured: Offset) -> Offset {
+        self.house.timing().offset(speaker).unwrap_or(configured)
     }
 
     fn wants_low_latency(&self, group: &GroupId) -> bool {
@@ -78,7 +77,8 @@ impl Coordinator {
             let pace = self.pace_of(&group.id);
             for member in group.members() {
                 let Some(listener) = self.listeners.get(&member.speaker) else { continue };
-                let timing = Timing { offset: self.offset_of(&member.speaker), pace };
+                let offset = self.offset_of(&member.speaker, listener.configured);
+                let timing = Timing { offset, pace };
                 if listener.timing != timing || !listener.timed {
                     changes.push((member.speaker.clone(), timing));
                 }

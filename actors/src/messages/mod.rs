@@ -11,7 +11,7 @@ use antiphon_discovery::DiscoveryEvent;
 use antiphon_domain::group::Target;
 use antiphon_domain::house::{House, HouseError};
 use antiphon_domain::media::Media;
-use antiphon_domain::{GroupId, HubTime, Level, LevelCommand, Report, Secret, SpeakerId, Volume};
+use antiphon_domain::{GroupId, HubTime, Level, LevelCommand, Offset, Report, Secret, SpeakerId, Volume};
 use antiphon_endpoint::{Descriptor, EndpointEvent};
 use antiphon_render::{ByteReader, Feed, FeedEvent, OutputEvent};
 use antiphon_store::SpeakerRecord;
@@ -93,6 +93,8 @@ pub struct Enlist {
     pub name: String,
     /// The bound on its volume.
     pub ceiling: Volume,
+    /// When it is heard, as configured.
+    pub offset: Offset,
     /// How early its blocks must come.
     pub reach: Reach,
     /// Where its share of a fan-out goes.

@@ -214,6 +214,7 @@ impl Speaker {
             speaker: self.id.clone(),
             name: self.view.name.clone(),
             ceiling: self.settings.ceiling,
+            offset: self.settings.offset,
             reach: self.reach,
             apply: ctx.address().recipient(),
             listen: ctx.address().recipient(),
