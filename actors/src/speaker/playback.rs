@@ -334,7 +334,8 @@ impl Handler<Whereabouts> for Speaker {
                 }
                 if moved && self.playback.session.as_ref().is_some_and(|s| !s.ready) {
                     // It was being called at an address it has left.
-                    self.playback.session = None;
+                    self.close_session(ctx);
+                    self.playback.first_sound = true;
                 }
                 if let Some(retry) = self.playback.retry.take() {
                     ctx.cancel_future(retry);
