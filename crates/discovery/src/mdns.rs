@@ -82,7 +82,10 @@ impl Mdns {
             mdns.browse(service).map_err(failed)?;
         }
         for advert in adverts {
-            mdns.announce(advert).map_err(failed)?;
+            // One that cannot be announced is no reason to find nobody.
+            if let Err(error) = mdns.announce(advert) {
+                tracing::error!(service = advert.service, instance = advert.instance, %error, "cannot be announced");
+            }
         }
         Ok(Some(mdns))
     }

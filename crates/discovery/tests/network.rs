@@ -13,41 +13,21 @@ use std::time::{Duration, Instant};
 
 use antiphon_discovery::{ConfiguredSpeaker, Discovery, DiscoveryConfig, DiscoveryError, DiscoveryEvent};
 use antiphon_domain::SpeakerId;
-use antiphon_endpoint::{Advert, Descriptor};
-use mdns_sd::{IfKind, ServiceDaemon, ServiceEvent, ServiceInfo};
+use antiphon_endpoint::Descriptor;
 use prometheus::{Registry, TextEncoder};
 use tokio::runtime::Runtime;
 
-use support::{Raop, Since};
+use support::{Device, PATIENCE, Raop, Since, private};
 
 /// One service for each test, so that those that run side by side do not see each other's devices.
-const SERVICES: [&[&str]; 7] = [
+const SERVICES: [&[&str]; 6] = [
     &["_raop._tcp.local."],
     &["_raop-1._tcp.local."],
     &["_raop-2._tcp.local."],
     &["_raop-3._tcp.local."],
     &["_raop-4._tcp.local."],
     &["_raop-5._tcp.local."],
-    &["_raop-6._tcp.local."],
 ];
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Whether this process can reach nobody else. `/proc` shows the network of the process that asks, `/sys` that of
-/// whoever mounted it.
-fn private() -> bool {
-    let devices = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
-    let names: Vec<&str> =
-        devices.lines().skip(2).filter_map(|l| l.split(':').next()).map(str::trim).collect();
-    let alone = names == ["lo"];
-    if !alone {
-        let promised = std::env::var_os("ANTIPHON_PRIVATE_NETWORK").is_some();
-        assert!(!promised, "told that this network is private, but here are {names:?}");
-        eprintln!(
-            "skipped: needs a network of its own (unshare -n, then: ip link set lo up); here are {names:?}"
-        );
-    }
-    alone
-}
 
 /// A hub's discovery and what it said.
 struct Hub {
@@ -70,6 +50,14 @@ fn hub(config: DiscoveryConfig, test: usize) -> Result<Hub, DiscoveryError> {
         &registry,
     )?;
     Ok(Hub { discovery, events, registry, runtime })
+}
+
+fn device(test: usize) -> Device {
+    Device::new(SERVICES[test][0])
+}
+
+fn goodbye(device: &Device, fullname: &str) {
+    device.daemon.unregister(fullname).unwrap().recv_timeout(PATIENCE).unwrap();
 }
 
 fn on_lo() -> DiscoveryConfig {
@@ -118,40 +106,6 @@ impl Hub {
     }
 }
 
-/// A receiver that announces itself.
-struct Device {
-    daemon: ServiceDaemon,
-    service: &'static str,
-}
-
-impl Device {
-    fn new(test: usize) -> Self {
-        let daemon = ServiceDaemon::new().unwrap();
-        daemon.disable_interface(IfKind::All).unwrap();
-        daemon.enable_interface("lo").unwrap();
-        Self { daemon, service: SERVICES[test][0] }
-    }
-
-    fn announce(&self, instance: &str, host: &str, port: u16) -> String {
-        let txt = [("ET", "0,1"), ("am", "Test")];
-        let mut info = ServiceInfo::new(self.service, instance, host, "127.0.0.1", port, &txt[..]).unwrap();
-        info.set_requires_probe(false);
-        let fullname = info.get_fullname().to_owned();
-        self.daemon.register(info).unwrap();
-        fullname
-    }
-
-    fn goodbye(&self, fullname: &str) {
-        self.daemon.unregister(fullname).unwrap().recv_timeout(PATIENCE).unwrap();
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        let _ = self.daemon.shutdown();
-    }
-}
-
 /// A port where nobody listens.
 fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -167,7 +121,7 @@ fn a_device_is_found_says_goodbye_and_returns_elsewhere() {
         return;
     }
     let hub = hub(on_lo(), 0).unwrap();
-    let device = Device::new(0);
+    let device = device(0);
     let (first, second) = (closed_port(), closed_port());
     let begun = Instant::now();
     let fullname = device.announce("33FA00A66F2E@Kitchen", "one.local.", first);
@@ -179,7 +133,7 @@ fn a_device_is_found_says_goodbye_and_returns_elsewhere() {
     assert_eq!(found.properties.get("et").map(String::as_str), Some("0,1"));
     assert!(hub.metric(r#"antiphon_discovery_endpoints{kind="airplay",state="present"} 1"#));
 
-    device.goodbye(&fullname);
+    goodbye(&device, &fullname);
     hub.gone("33FA00A66F2E");
     assert!(hub.metric(r#"antiphon_discovery_endpoints{kind="airplay",state="unreachable"} 1"#));
 
@@ -198,7 +152,7 @@ fn a_device_that_was_there_first_is_found_on_any_interface() {
     if !private() {
         return;
     }
-    let device = Device::new(5);
+    let device = device(5);
     device.announce("EE@Porch", "six.local.", closed_port());
     // Seen by a first hub, so the announcement is over when the second one starts.
     let first = hub(on_lo(), 5).unwrap();
@@ -214,56 +168,6 @@ fn a_device_that_was_there_first_is_found_on_any_interface() {
     second.gone("EE");
 }
 
-/// A kind whose receivers dial us is announced as long as the hub is there; begun anew, it is announced anew.
-#[test]
-fn what_listens_is_announced_until_the_hub_ends() {
-    if !private() {
-        return;
-    }
-    let advert = Advert {
-        service: "_raop-6._tcp.local.",
-        instance: "Antiphon".into(),
-        port: 1704,
-        txt: [("name".to_owned(), "House".to_owned())].into(),
-    };
-    let runtime = Runtime::new().unwrap();
-    let registry = Registry::new();
-    let begin = || {
-        let kind = Arc::new(support::Listening { advert: advert.clone() });
-        let clock = Arc::new(Since(Instant::now()));
-        let started =
-            Discovery::start(on_lo(), vec![kind], clock, runtime.handle(), Arc::new(|_| {}), &registry);
-        started.unwrap()
-    };
-    let listener = Device::new(6);
-    let seen = listener.daemon.browse(advert.service).unwrap();
-    let wait = |what: &str, wanted: &dyn Fn(&ServiceEvent) -> bool| {
-        let begun = Instant::now();
-        while let Some(left) = PATIENCE.checked_sub(begun.elapsed()) {
-            let Ok(event) = seen.recv_timeout(left) else { break };
-            if wanted(&event) {
-                return begun.elapsed();
-            }
-        }
-        panic!("{what} did not come");
-    };
-    let announced = |event: &ServiceEvent| match event {
-        ServiceEvent::ServiceResolved(info) => {
-            assert_eq!((info.get_port(), info.get_property_val_str("name")), (1704, Some("House")));
-            info.get_fullname() == "Antiphon._raop-6._tcp.local."
-        }
-        _ => false,
-    };
-    for _ in 0..2 {
-        let discovery = begin();
-        wait("the announcement", &announced);
-        drop(discovery);
-        let took = wait("the goodbye", &|event| matches!(event, ServiceEvent::ServiceRemoved(..)));
-        // Without a goodbye the record would live for two minutes.
-        assert!(took < Duration::from_secs(5), "{took:?}");
-    }
-}
-
 #[test]
 fn a_new_port_without_a_goodbye_is_a_change() {
     if !private() {
@@ -271,7 +175,7 @@ fn a_new_port_without_a_goodbye_is_a_change() {
     }
     let hub = hub(on_lo(), 1).unwrap();
     let (first, second) = (closed_port(), closed_port());
-    let device = Device::new(1);
+    let device = device(1);
     device.announce("AA@Bath", "two.local.", first);
     hub.appeared("AA");
     let begun = Instant::now();
@@ -290,7 +194,7 @@ fn two_of_one_name_are_two_and_go_one_by_one() {
         return;
     }
     let hub = hub(on_lo(), 2).unwrap();
-    let device = Device::new(2);
+    let device = device(2);
     // Two hosts: the daemon's goodbye for one service takes the address of its host back, whoever else uses it.
     let one = device.announce("B1@Hall", "three.local.", closed_port());
     device.announce("B2@Hall", "threes.local.", closed_port());
@@ -303,7 +207,7 @@ fn two_of_one_name_are_two_and_go_one_by_one() {
         names.insert(found.id.as_str().to_owned(), found.name);
     }
     assert_eq!(names.values().collect::<Vec<_>>(), ["Hall", "Hall"]);
-    device.goodbye(&one);
+    goodbye(&device, &one);
     hub.gone("B1");
     assert!(hub.metric(r#"antiphon_discovery_endpoints{kind="airplay",state="present"} 1"#));
 }
@@ -317,7 +221,7 @@ fn a_silent_death_is_found_by_a_complaint_and_the_return_within_5_s() {
     let hub = hub(on_lo(), 3).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let device = Device::new(3);
+    let device = device(3);
     device.announce("CC@Attic", "four.local.", port);
     hub.appeared("CC");
     // It listens, so a complaint finds nothing wrong. Then it dies without a word: a daemon that is shut down in
@@ -406,7 +310,7 @@ fn an_interface_that_is_not_there_is_a_warning() {
     let hub = hub(config, 4).unwrap();
     assert_eq!(hub.discovery.status().missing_interfaces, ["nosuch0"]);
     assert!(hub.metric("antiphon_discovery_missing_interfaces 1"));
-    let device = Device::new(4);
+    let device = device(4);
     device.announce("DD@Shed", "five.local.", closed_port());
     hub.appeared("DD");
 }

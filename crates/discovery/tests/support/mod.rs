@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 
 use antiphon_domain::{HubTime, Lead, SpeakerId};
 use antiphon_endpoint::{
-    Advert, ArrivalSink, BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EventSink, Kind, Pace,
-    ServiceRecord,
+    BadEndpoint, Caps, Clock, Control, Descriptor, Endpoint, EventSink, Kind, Pace, ServiceRecord,
 };
+use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
+
+/// How long anything may take that should take a moment; the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A clock that began at a moment.
 pub struct Since(pub Instant);
@@ -69,37 +72,50 @@ impl Kind for Raop {
     }
 }
 
-/// A kind whose receivers dial the hub; none does.
-pub struct Listening {
-    pub advert: Advert,
+/// Whether this process can reach nobody else. `/proc` shows the network of the process that asks, `/sys` that of
+/// whoever mounted it.
+pub fn private() -> bool {
+    let devices = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    let names: Vec<&str> =
+        devices.lines().skip(2).filter_map(|l| l.split(':').next()).map(str::trim).collect();
+    let alone = names == ["lo"];
+    if !alone {
+        let promised = std::env::var_os("ANTIPHON_PRIVATE_NETWORK").is_some();
+        assert!(!promised, "told that this network is private, but here are {names:?}");
+        eprintln!(
+            "skipped: needs a network of its own (unshare -n, then: ip link set lo up); here are {names:?}"
+        );
+    }
+    alone
 }
 
-impl Kind for Listening {
-    fn name(&self) -> &'static str {
-        "listening"
+/// A receiver that announces itself.
+pub struct Device {
+    pub daemon: ServiceDaemon,
+    service: &'static str,
+}
+
+impl Device {
+    /// One that announces this service on loopback.
+    pub fn new(service: &'static str) -> Self {
+        let daemon = ServiceDaemon::new().unwrap();
+        daemon.disable_interface(IfKind::All).unwrap();
+        daemon.enable_interface("lo").unwrap();
+        Self { daemon, service }
     }
-    fn services(&self) -> &'static [&'static str] {
-        &[]
+
+    pub fn announce(&self, instance: &str, host: &str, port: u16) -> String {
+        let txt = [("ET", "0,1"), ("am", "Test")];
+        let mut info = ServiceInfo::new(self.service, instance, host, "127.0.0.1", port, &txt[..]).unwrap();
+        info.set_requires_probe(false);
+        let fullname = info.get_fullname().to_owned();
+        self.daemon.register(info).unwrap();
+        fullname
     }
-    fn recognise(&self, _: &ServiceRecord) -> Option<Descriptor> {
-        None
-    }
-    fn configured(&self, _: &str, _: &SpeakerId, _: &str) -> Option<Result<Descriptor, BadEndpoint>> {
-        None
-    }
-    fn caps(&self, _: &Descriptor, _: Pace) -> Caps {
-        Caps { lead: Lead(Duration::ZERO), own_volume: false }
-    }
-    fn open(
-        &self,
-        descriptor: &Descriptor,
-        pace: Pace,
-        clock: Arc<dyn Clock>,
-        events: EventSink,
-    ) -> Box<dyn Endpoint> {
-        Raop(&[]).open(descriptor, pace, clock, events)
-    }
-    fn listen(&self, _: Arc<dyn Clock>, _: ArrivalSink) -> Vec<Advert> {
-        vec![self.advert.clone()]
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let _ = self.daemon.shutdown();
     }
 }
