@@ -43,6 +43,9 @@ use std::time::Duration;
 /// The lab's addresses: a part of 198.18.0.0/15, which RFC 2544 sets aside for tests. Host number i is `.10 + i`.
 const NET: [u8; 3] = [198, 18, 77];
 
+/// The third part of addresses on the network of [`Lab::split`].
+const SECOND: u8 = 78;
+
 /// What must be on the path for [`Lab::new`].
 const PROGRAMS: [&str; 5] = ["unshare", "nsenter", "ip", "dbus-daemon", "avahi-daemon"];
 
@@ -116,6 +119,35 @@ impl Lab {
         ip("route add default dev eth0".to_owned())?;
         self.hosts.insert(name.to_owned(), Host { holder, address });
         Ok(())
+    }
+
+    /// Puts these hosts on a network of their own, which `host` reaches by a second interface, `eth1`. There each has the
+    /// same address but for [`SECOND`].
+    pub fn split(&self, host: &str, others: &[&str]) -> LabResult<()> {
+        let switch = |line: &str| run(in_network_of(&self.switch, "ip").args(line.split(' ')));
+        switch("link add br1 type bridge mcast_snooping 0")?;
+        switch("link set br1 up")?;
+        switch(&format!(
+            "link add q-{host} type veth peer name eth1 netns {}",
+            self.host(host).holder.pid()
+        ))?;
+        switch(&format!("link set q-{host} master br1 up"))?;
+        let on = |host: &str, line: String| run(self.command(host, "ip").args(line.split(' ')));
+        on(host, "link set eth1 up".to_owned())?;
+        on(host, format!("addr add {}/24 brd + dev eth1", self.second_address(host)))?;
+        for other in others {
+            switch(&format!("link set p-{other} master br1"))?;
+            on(other, "addr flush dev eth0".to_owned())?;
+            on(other, format!("addr add {}/24 brd + dev eth0", self.second_address(other)))?;
+            on(other, "route add 224.0.0.0/4 dev eth0".to_owned())?;
+            on(other, "route add default dev eth0".to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// The host's address on the network of [`Lab::split`].
+    pub fn second_address(&self, host: &str) -> Ipv4Addr {
+        Ipv4Addr::new(NET[0], NET[1], SECOND, self.address(host).octets()[3])
     }
 
     /// The host's address on the lab's network.
