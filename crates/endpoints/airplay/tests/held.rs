@@ -24,7 +24,7 @@ const HOSTS: [&str; 5] = ["hub", "r1", "r2", "r3", "r4"];
 const SETTLED: f64 = 22.0;
 
 #[test]
-fn lab_held_receivers_keep_closer_than_others() {
+fn lab_held_receivers_keep_close() {
     let seconds: f64 =
         std::env::var("ANTIPHON_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(25.0);
     let Some(lab) = or_skip(Lab::new(&HOSTS)) else { return };
@@ -69,7 +69,7 @@ fn lab_held_receivers_keep_closer_than_others() {
     let begun = heard.frame_at(hub.clock.instant(anchor)).expect("recorded");
     let second = |at: f64| begun + (at * f64::from(RATE)) as usize;
     let window = second(SETTLED - 0.5)..second(SETTLED + seconds - 0.1);
-    let mut middle = Vec::new();
+    let mut held = 0.0;
     for (what, a, b) in [("held", 1, 2), ("let be", 3, 4)] {
         let (a, b) = (&heard.output(a)[window.clone()], &heard.output(b)[window.clone()]);
         let apart: Vec<f64> =
@@ -86,7 +86,9 @@ fn lab_held_receivers_keep_closer_than_others() {
         let series: Vec<String> = apart.iter().map(|offset| format!("{offset:.0}")).collect();
         println!("second by second: {}", series.join(" "));
         assert!(apart.len() as f64 > 0.9 * (seconds - 2.0), "{} chirps were found", apart.len());
-        middle.push(at(0.5));
+        if what == "held" {
+            held = at(0.95);
+        }
     }
     for receiver in &mut receivers {
         let log = receiver.process().log();
@@ -97,6 +99,7 @@ fn lab_held_receivers_keep_closer_than_others() {
             .collect();
         println!("by its own word it was off by these ms, 8 s each: {}", off.join(" "));
     }
-    // A busy machine blurs it.
-    assert!(middle[0] < 1_500.0, "{middle:?}");
+    // Measured: 180 to 230 us; let be, they are up to 4 ms apart, or as close where both happen to lie at one end of
+    // their band, which is why the two pairs are not compared. A busy machine blurs it.
+    assert!(held < 700.0, "held: p95 {held} us");
 }

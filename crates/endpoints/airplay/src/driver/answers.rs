@@ -123,12 +123,14 @@ impl Answers {
                         if let Some(theirs) = asked_at(&packet) {
                             self.readings.tell(theirs, received);
                         }
-                        let answer_at = Instant::now() + self.slow;
+                        let answer_at = Instant::now() + self.slow.saturating_sub(age);
                         let asked = Asked { request: packet, from, received, answer_at };
                         if self.slow.is_zero() {
                             self.answer(&asked).await;
                         } else if waiting.len() < WAITING {
                             waiting.push_back(asked);
+                        } else {
+                            self.metrics.garbage.inc();
                         }
                     }
                 }

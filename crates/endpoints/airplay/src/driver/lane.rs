@@ -18,6 +18,7 @@ use antiphon_net::pump::{self, Tick};
 use tokio::sync::watch;
 
 use crate::driver::carrier::Carrier;
+use crate::driver::hold::nudge;
 use crate::driver::ring::Ring;
 use crate::encode::Encoder;
 use crate::metrics::SessionMetrics;
@@ -51,12 +52,8 @@ const AFTER_HOLE: u64 = 13;
 /// Silent blocks before a hole, at least: before its output runs it does not know how far off it is.
 const BEFORE_HOLE: u64 = 26;
 
-/// How far from its due moment a receiver with a dead band is let to be, by telling it moments that lie the rest of the
-/// band too early and too late in turn.
-const WITHIN: Duration = Duration::from_micros(100);
-
-/// How long a stretch plays before that begins: at first the receiver is not sure of its own output, by a millisecond.
-const SETTLED: Duration = Duration::from_secs(15);
+/// The same after one that nudges the receiver or ends that: the loss of a single one must not leave it nudged.
+const SYNC_AGAIN: Duration = Duration::from_millis(16);
 
 /// A FLUSH that the receiver shall be sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -112,6 +109,8 @@ pub struct Lane {
     /// When the stretch began.
     begun: HubTime,
     next_sync: HubTime,
+    /// What the last sync packet lay beside the truth, nanoseconds ([`nudge`]).
+    nudged: i64,
     late: u32,
     next_report: HubTime,
     /// The stream to the receiver has ended.
@@ -132,7 +131,7 @@ impl pump::Lane for Lane {
             return Tick::Busy;
         }
         let playing = self.timeline.end().is_some_and(|end| end > now);
-        if playing && now >= self.next_sync {
+        if playing && (now >= self.next_sync || self.nudge(now) != self.nudged) {
             self.sync(now, false);
         }
         for _ in 0..AT_ONCE {
@@ -165,6 +164,7 @@ impl Lane {
             syncs: 0,
             begun: HubTime::EPOCH,
             next_sync: HubTime::EPOCH,
+            nudged: 0,
             late: 0,
             next_report: HubTime::EPOCH,
             broken: false,
@@ -303,18 +303,25 @@ impl Lane {
 
     fn sync(&mut self, now: HubTime, first: bool) {
         let Some((at, heard)) = self.timeline.heard(now) else { return };
-        let at = HubTime::from_nanos(at.nanos().saturating_add(nudge(
-            self.wires.dead_band,
-            now.since(self.begun),
-            self.syncs,
-        )));
+        let nudge = self.nudge(now);
+        let at = HubTime::from_nanos(at.nanos().saturating_add(nudge));
         let packet = sync(Sync { first, at, heard, sent: heard.wrapping_add(self.latency) });
         // One that is lost is made good by the next.
         if self.wires.carrier.sync(&packet) {
             self.wires.metrics.syncs.inc();
         }
         self.syncs = self.syncs.saturating_add(1);
-        self.next_sync = now + if self.syncs < EARLY_SYNCS { SYNC_EARLY } else { SYNC_EVERY };
+        let turned = std::mem::replace(&mut self.nudged, nudge) != nudge;
+        self.next_sync = now
+            + match self.syncs {
+                _ if turned => SYNC_AGAIN,
+                ..EARLY_SYNCS => SYNC_EARLY,
+                _ => SYNC_EVERY,
+            };
+    }
+
+    fn nudge(&self, now: HubTime) -> i64 {
+        nudge(self.wires.dead_band, now.since(self.begun))
     }
 
     fn too_late(&mut self) {
@@ -328,57 +335,5 @@ impl Lane {
             self.late = 0;
             self.next_report = now + REPORT_EVERY;
         }
-    }
-}
-
-/// By how much the sync packet number `nth`, sent so long after its stretch began, lies. A receiver lets itself wander by
-/// its dead band; told too early and too late in turn by nearly that much, it cannot: whichever side it is off to, one of
-/// the two makes it come back.
-fn nudge(dead_band: Option<Duration>, played: Duration, nth: u32) -> i64 {
-    let Some(band) = dead_band.filter(|_| played >= SETTLED) else { return 0 };
-    // Some milliseconds.
-    let nanos = band.saturating_sub(WITHIN).as_nanos() as i64;
-    if nth.is_multiple_of(2) { nanos } else { -nanos }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BAND: Option<Duration> = Some(Duration::from_millis(2));
-
-    /// A receiver as shairport-sync is one: it comes back by a frame a packet where it is off by more than its dead band.
-    fn off_after(mut off: i64, drift_ppm: i64, seconds: u32) -> i64 {
-        const FRAME: i64 = 22_676;
-        let band = BAND.unwrap_or_default().as_nanos() as i64;
-        for second in 0..seconds {
-            let nudge = nudge(BAND, SETTLED + Duration::from_secs(second.into()), second);
-            for _packet in 0..125 {
-                off += drift_ppm * 8;
-                if off - nudge > band {
-                    off -= FRAME;
-                } else if off - nudge < -band {
-                    off += FRAME;
-                }
-            }
-        }
-        off
-    }
-
-    #[test]
-    fn a_receiver_that_wanders_is_held() {
-        for (off, drift) in [(1_900_000, 0), (-1_900_000, 0), (0, 63), (0, -63), (3_000_000, 200), (0, 0)] {
-            let off = off_after(off, drift, 60);
-            assert!(off.abs() < 350_000, "{drift} ppm: {off} ns off");
-        }
-    }
-
-    #[test]
-    fn nobody_is_nudged_who_has_just_begun_or_has_no_dead_band() {
-        assert_eq!(nudge(None, SETTLED * 2, 3), 0);
-        assert_eq!(nudge(BAND, SETTLED / 2, 3), 0);
-        assert_eq!(nudge(BAND, SETTLED, 3), -nudge(BAND, SETTLED, 4));
-        // One that a person made stricter than we would hold it is let be.
-        assert_eq!(nudge(Some(WITHIN), SETTLED, 3), 0);
     }
 }

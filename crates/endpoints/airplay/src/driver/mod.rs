@@ -11,6 +11,7 @@ mod answers;
 mod carrier;
 mod display;
 mod endpoint;
+mod hold;
 mod lane;
 mod leftovers;
 mod opening;
