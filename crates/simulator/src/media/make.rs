@@ -15,6 +15,9 @@ use crate::Error;
 /// Longest run of an encoder or of the speaker.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// Between two looks at a playlist that is being written.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// What a file is made from.
 pub(crate) enum Source {
     Sound(Sound),
@@ -100,8 +103,14 @@ async fn segments(folder: &Path, draft: &str, name: &str, wav: &Path) -> Result<
         command.arg(playlist);
         command.arg(format!("target-duration={}", super::playlist::SEGMENT));
         command.args(["playlist-length=0", "max-files=0"]);
-        run(command, "gst-launch-1.0", None).await?;
-        let text = tokio::fs::read(&list).await.map_err(|error| error.to_string())?;
+        // GStreamer 1.22 hangs in one of four runs when all is written; the last line of the list says that it is.
+        let text = tokio::select! {
+            ran = run(command, "gst-launch-1.0", None) => {
+                ran?;
+                tokio::fs::read(&list).await.map_err(|error| error.to_string())?
+            }
+            text = ended(&list) => text,
+        };
         let mut files = tokio::fs::read_dir(&room).await.map_err(|error| error.to_string())?;
         while let Some(file) = files.next_entry().await.map_err(|error| error.to_string())? {
             if file.path() != list {
@@ -116,6 +125,18 @@ async fn segments(folder: &Path, draft: &str, name: &str, wav: &Path) -> Result<
     // Empty if all went well; a folder left behind is only untidy.
     let _ = tokio::fs::remove_dir_all(&room).await;
     made
+}
+
+/// The playlist, once it has its last line.
+async fn ended(list: &Path) -> Vec<u8> {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        match tokio::fs::read(list).await {
+            Ok(text) if text.trim_ascii_end().ends_with(b"#EXT-X-ENDLIST") => return text,
+            // Not there yet.
+            Ok(_) | Err(_) => {}
+        }
+    }
 }
 
 fn location(path: &Path) -> std::ffi::OsString {

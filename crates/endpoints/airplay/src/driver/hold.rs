@@ -58,7 +58,12 @@ mod tests {
 
     /// A receiver as shairport-sync 3.3.8 is one: in each packet it puts in or leaves out a frame where it believes to
     /// be off by more than its dead band. How far off it was at each packet from `from` on, nanoseconds.
-    fn offs(mut off: i64, drift_ppm: i64, band: i64, astray: impl Fn(Duration) -> i64) -> Vec<(Duration, i64)> {
+    fn offs(
+        mut off: i64,
+        drift_ppm: i64,
+        band: i64,
+        astray: impl Fn(Duration) -> i64,
+    ) -> Vec<(Duration, i64)> {
         let mut played = SETTLED;
         let mut offs = Vec::new();
         while played < Duration::from_secs(90) {
