@@ -11,6 +11,7 @@ use antiphon_audio::resample::fixed::{Stream, To48};
 use antiphon_domain::{HubTime, SampleRate};
 use bytes::Bytes;
 
+use crate::driver::Announced;
 use crate::metrics::Metrics;
 use crate::wire::headers;
 
@@ -44,14 +45,14 @@ impl Encoder {
         Ok(Self { shared, resampler, metrics, header })
     }
 
-    /// The codec's name and what clients need before the first chunk.
-    pub fn header(&self) -> (&'static str, &Bytes) {
+    /// What clients are told of the codec.
+    pub fn announced(&self) -> Announced {
         let name = match self.shared.format().codec {
             Codec::Pcm => "pcm",
             Codec::Flac => "flac",
             Codec::Opus => "opus",
         };
-        (name, &self.header)
+        Announced { name, header: self.header.clone() }
     }
 
     /// Cuts as this encoder needs it.

@@ -54,9 +54,10 @@ impl SnapcastKind {
     ) -> Result<Self, SnapcastError> {
         let metrics = Metrics::new(registry)?;
         let encoder = Encoder::new(options.codec, metrics.clone())?;
+        let codec = encoder.announced();
         let pump = Pump::start(&runtime, encoder);
         let clients = Clients::new(metrics.clone());
-        Ok(Self { house: House { runtime, options, metrics }, clients, pump, port: Mutex::default() })
+        Ok(Self { house: House { runtime, options, metrics, codec }, clients, pump, port: Mutex::default() })
     }
 }
 

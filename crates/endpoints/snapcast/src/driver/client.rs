@@ -37,8 +37,6 @@ struct Session {
     playing: bool,
     /// Until then it throws away what the session before had sent.
     quiet_until: HubTime,
-    /// Whether it was told the codec.
-    introduced: bool,
 }
 
 impl Client {
@@ -76,11 +74,6 @@ impl Client {
         if session.number == number {
             session.events = None;
         }
-    }
-
-    /// Whether it must still be told the codec; once asked, it was.
-    pub fn introduce(&self) -> bool {
-        !std::mem::replace(&mut self.lock().introduced, true)
     }
 
     /// Nothing may be sent to it before.

@@ -20,7 +20,9 @@ use crate::driver::outlet::{Broken, Outlet};
 use crate::driver::stamped::Stamped;
 use crate::driver::timing::Timing;
 use crate::driver::{Clients, House};
-use crate::wire::{Hello, Received, Request, Settings, WireError, error, server_settings, time_answer};
+use crate::wire::{
+    Hello, Received, Request, Settings, WireError, codec_header, error, server_settings, time_answer,
+};
 
 /// Code of the error message for who cannot be taken; the protocol names no codes.
 const REFUSED: u32 = 1;
@@ -52,6 +54,9 @@ pub async fn run(stream: TcpStream, peer: SocketAddr, house: House, clients: Cli
     let client = Arc::new(Client::new(descriptor(speaker, hello), outlet, metrics, settings));
     // The client waits for these before anything else.
     client.outlet.send(&server_settings(id, clock.now(), settings));
+    // It opens its output now, and knows that output's delay when sound comes. It is told the codec once: snapclient 0.26
+    // dies of a second time (`lane`).
+    client.outlet.send(&codec_header(clock.now(), house.codec.name, &house.codec.header));
     clients.arrived(&client);
     info!(speaker = %client.descriptor.id, %peer, version = client.descriptor.properties["version"], "snapcast client called");
 

@@ -24,7 +24,7 @@ use antiphon_net::pump::{self, Tick};
 
 use crate::driver::client::Client;
 use crate::encode::Encoder;
-use crate::wire::{Stamp, chunk_head, codec_header};
+use crate::wire::{Stamp, chunk_head};
 
 /// Blocks taken over from the endpoint and not sent yet, at most.
 const QUEUE: usize = 512;
@@ -90,7 +90,7 @@ impl pump::Lane for Lane {
                 return Tick::Busy;
             }
             self.hold = None;
-            self.begin(encoder, now);
+            self.begin(encoder);
         }
         self.report(now);
         let reach = now + self.lead.0 + EARLY;
@@ -144,13 +144,9 @@ impl Lane {
         }
     }
 
-    /// The client is to be ready for sound; it was told the codec once.
-    fn begin(&mut self, encoder: &Encoder, now: HubTime) {
+    /// The client is to be ready for sound; it was told the codec when it called.
+    fn begin(&mut self, encoder: &Encoder) {
         self.client.set_buffer(usual_buffer(self.lead), self.clock.as_ref());
-        if self.client.introduce() {
-            let (codec, header) = encoder.header();
-            self.client.outlet.send(&codec_header(now, codec, header));
-        }
         self.grouping = Some(encoder.grouping());
         self.thread = Thread::default();
         self.stream = Stream::default();

@@ -15,6 +15,7 @@ mod outlet;
 mod stamped;
 mod timing;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use crate::metrics::Metrics;
@@ -34,4 +35,15 @@ pub struct House {
     pub options: SnapcastOptions,
     /// The numbers.
     pub metrics: Metrics,
+    /// What every client is sent.
+    pub codec: Announced,
+}
+
+/// The codec as clients are told of it.
+#[derive(Clone)]
+pub struct Announced {
+    /// The codec's name.
+    pub name: &'static str,
+    /// What a decoder needs before the first chunk.
+    pub header: Bytes,
 }
