@@ -129,6 +129,36 @@ fn lab_a_session_follows_another_at_once() {
     assert_eq!(lost, 0.0);
 }
 
+#[test]
+fn lab_who_was_cut_off_plays_again_soon_after() {
+    let Some((lab, _rack, mut receiver, address)) = room(|_| Default::default()) else { return };
+    let soon = lab
+        .within("hub", || {
+            let hub = Hub::new(|options| {
+                options.keep_alive = Duration::from_millis(500);
+                options.answer_timeout = Duration::from_secs(1);
+            });
+            let mut opened = hub.open(&hub.recorded(address, &RECORD));
+            opened.ready();
+            play(&hub, &mut opened, 1.0);
+            lab.set_cable("r1", false).expect("a cable");
+            opened.lost();
+            lab.set_cable("r1", true).expect("a cable");
+            let back = hub.clock.now();
+            // As speakers do: it must not take itself for ours until its own timeout.
+            let ready = wait_for(PATIENCE, || {
+                let opened = hub.open(&hub.recorded(address, &RECORD));
+                let event = opened.next();
+                println!("{:?}: {event:?}", hub.clock.now().since(back));
+                (event == EndpointEvent::Ready).then_some(())
+            });
+            ready.map(|()| hub.clock.now().since(back))
+        })
+        .expect("within");
+    println!("{}", receiver.process().log_tail());
+    assert!(soon.is_some_and(|soon| soon < Duration::from_secs(8)), "{soon:?}");
+}
+
 /// What came through a metadata pipe: four letters and the bytes.
 fn items(text: &str) -> Vec<(String, Vec<u8>)> {
     let between = |text: &str, a: &str, b: &str| -> Option<String> {
