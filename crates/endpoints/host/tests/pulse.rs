@@ -11,23 +11,24 @@ use std::time::{Duration, Instant};
 use antiphon_audio::meter::SILENCE_DBFS;
 use antiphon_audio::tone::{Tone, strength};
 use antiphon_audio::{BLOCK_FRAMES, Block};
-use antiphon_domain::{Frames, HubTime, SampleRate, Volume};
-use antiphon_endpoint::conformance::{Setup, suite};
-use antiphon_endpoint::{Control, EndpointEvent, LostReason};
+use antiphon_domain::{Frames, SampleRate, Volume};
+use antiphon_endpoint::conformance::{Setup, suite, two_beside_each_other, what_was_lost_comes_again};
+use antiphon_endpoint::{EndpointEvent, LostReason};
 use antiphon_host::PulseOptions;
-use support::{Hub, PATIENCE, Player, Pulse, RATE, Recorder, level, wait_for};
+use support::{Hub, Player, Pulse, RATE, Recorder, wait_for};
 
 const TONE: f64 = 441.0;
 
-/// Plays a tone at half scale for so long, from as soon as the sink allows; says from when.
-fn play(hub: &Hub, player: &mut Player, length: Duration) -> HubTime {
-    let first = hub.clock.now() + player.endpoint.caps().lead.0 + Duration::from_millis(50);
+/// Plays a tone at half scale for so long, from as soon as the sink allows.
+fn play(hub: &Hub, player: &Player, length: Duration) {
+    let first = hub.clock.now() + player.lead() + Duration::from_millis(50);
     let mut tone = Tone::new(TONE, 0.5);
-    for index in 0..Frames::within(length, SampleRate::HUB).0 / BLOCK_FRAMES as u64 {
+    let block = move |index: u64| {
         let due = first + Frames(index * BLOCK_FRAMES as u64).duration(SampleRate::HUB);
-        player.endpoint.play(&Block { due, samples: tone.stereo(BLOCK_FRAMES).into() });
-    }
-    first
+        Block { due, samples: tone.stereo(BLOCK_FRAMES).into() }
+    };
+    let blocks = Frames::within(length, SampleRate::HUB).0 / BLOCK_FRAMES as u64;
+    player.play_on(&hub.clock, (0..blocks).map(block));
 }
 
 /// How strong the tone is in the newest tenth of a second of an output.
@@ -48,11 +49,14 @@ fn lost(event: &EndpointEvent) -> Option<LostReason> {
 
 #[test]
 fn a_sink_conforms() {
-    let Some(server) = Pulse::start(1) else { return };
+    let Some(server) = Pulse::start(2) else { return };
     let hub = Hub::new(PulseOptions::default());
     let descriptor = hub.describe(&server.text(1));
     let refusing = Some(hub.describe("pulse://127.0.0.1:1/out1"));
-    suite(&Setup { kind: hub.kind.clone(), descriptor, refusing, clock: Arc::clone(&hub.clock) });
+    let setup = Setup { kind: hub.kind.clone(), descriptor, refusing, clock: Arc::clone(&hub.clock) };
+    suite(&setup);
+    two_beside_each_other(&setup, &hub.describe(&server.text(2)));
+    what_was_lost_comes_again(&setup, || server.freeze(), || server.thaw());
 }
 
 #[test]
@@ -60,18 +64,18 @@ fn volumes_are_heard_at_once_and_a_person_s_come_back() {
     let Some(server) = Pulse::start(1) else { return };
     let hub = Hub::new(PulseOptions::default());
     let recorder = server.record();
-    let mut player = hub.open(&server.text(1), 100);
-    play(&hub, &mut player, Duration::from_secs(4));
+    let player = hub.open(&server.text(1), 100);
+    play(&hub, &player, Duration::from_secs(4));
     wait_for("the tone", || (now_heard(&recorder, 1) > 0.48).then_some(()));
     let quiet = f64::from(Volume::new(50).unwrap().gain().factor());
     let asked = Instant::now();
-    player.endpoint.control(Control::Level(level(50, false)));
+    player.turn(50, false);
     wait_for("the volume", || ((now_heard(&recorder, 1) / 0.5 - quiet).abs() < 0.02).then_some(()));
     // A tenth of a second of it is looked at.
     println!("pulse: Level -> heard whole in a window of 100 ms {} ms", asked.elapsed().as_millis());
-    player.endpoint.control(Control::Level(level(50, true)));
+    player.turn(50, true);
     wait_for("silence", || (now_heard(&recorder, 1) < 0.001).then_some(()));
-    player.endpoint.control(Control::Level(level(100, false)));
+    player.turn(100, false);
     wait_for("the tone", || (now_heard(&recorder, 1) > 0.48).then_some(()));
 
     server.control(&["set-sink-input-volume", &server.input(), "60%"]);
@@ -85,7 +89,7 @@ fn volumes_are_heard_at_once_and_a_person_s_come_back() {
     server.control(&["set-sink-input-mute", &server.input(), "1"]);
     player.wait("the switch", |event| matches!(event, EndpointEvent::Muted(true)).then_some(()));
     // Nothing of what we did ourselves came back as a person's.
-    player.endpoint.control(Control::Level(level(30, false)));
+    player.turn(30, false);
     let until = Instant::now() + Duration::from_millis(500);
     while let Ok(event) = player.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
         assert!(!matches!(event, EndpointEvent::VolumeTurned(_) | EndpointEvent::Muted(_)), "{event:?}");
@@ -125,10 +129,10 @@ fn one_that_freezes_costs_another_nothing() {
     let Some(frozen) = Pulse::start(1) else { return };
     let hub = Hub::new(PulseOptions::default());
     let recorder = steady.record();
-    let mut heard = hub.open(&steady.text(1), 100);
-    let mut other = hub.open(&frozen.text(1), 100);
-    play(&hub, &mut heard, Duration::from_secs(7));
-    play(&hub, &mut other, Duration::from_secs(7));
+    let heard = hub.open(&steady.text(1), 100);
+    let other = hub.open(&frozen.text(1), 100);
+    play(&hub, &heard, Duration::from_secs(7));
+    play(&hub, &other, Duration::from_secs(7));
     wait_for("the tone", || (now_heard(&recorder, 1) > 0.48).then_some(()));
     let from = recorder.frames();
     frozen.freeze();
@@ -149,18 +153,20 @@ fn what_people_do_to_our_stream_is_understood() {
     let Some(server) = Pulse::start(2) else { return };
     let hub = Hub::new(PulseOptions::default());
     let recorder = server.record();
-    let mut player = hub.open(&server.text(1), 100);
-    play(&hub, &mut player, Duration::from_secs(6));
+    let player = hub.open(&server.text(1), 100);
+    play(&hub, &player, Duration::from_secs(6));
     wait_for("the tone", || (now_heard(&recorder, 1) > 0.48).then_some(()));
     server.control(&["move-sink-input", &server.input(), "out2"]);
     wait_for("the other sink", || (now_heard(&recorder, 2) > 0.48).then_some(()));
     assert!(now_heard(&recorder, 1) < 0.01);
 
-    server.control(&["kill-sink-input", &server.input()]);
-    // There is no such word; the server ends the stream when its sink goes and nothing takes it over.
+    server.order(&format!("kill-sink-input {}", server.input()));
+    let why = player.wait("the end", lost);
+    assert!(matches!(&why, LostReason::Unavailable(why) if why.contains("ended")), "{why:?}");
+    let player = hub.open(&server.text(2), 100);
     server.control(&["suspend-sink", "out2", "1"]);
     let why = player.wait("the loss", lost);
-    assert!(matches!(why, LostReason::Unavailable(_)), "{why:?}");
+    assert!(matches!(&why, LostReason::Unavailable(why) if why.contains("suspended")), "{why:?}");
     let player = hub.try_open(&server.text(2), 100);
     let why = player.wait("the refusal", lost);
     assert!(matches!(why, LostReason::Unavailable(_)), "{why:?}");
@@ -182,6 +188,25 @@ fn what_people_do_to_our_stream_is_understood() {
 }
 
 #[test]
+fn what_our_stream_is_set_to_is_nobody_else_s() {
+    let Some(server) = Pulse::start(1) else { return };
+    server.control(&["load-module", "module-stream-restore"]);
+    let hub = Hub::new(PulseOptions::default());
+    let player = hub.open(&server.text(1), 100);
+    player.turn(7, true);
+    let ours = || server.told_of("application.name = \"Antiphon\"");
+    wait_for("the level", || ours().filter(|told| told.contains("Mute: yes") && !told.contains("100%")));
+    drop(player);
+    wait_for("the end", || ours().is_none().then_some(()));
+    // The music that somebody plays there afterwards is as loud as it was.
+    let mut other = server.command("pacat").args(["--property=media.role=music", "/dev/zero"]).spawn().unwrap();
+    let told = wait_for("the other's stream", || server.told_of("media.role = \"music\""));
+    let _ = other.kill();
+    let _ = other.wait();
+    assert!(told.contains("Mute: no") && told.contains("100%"), "{told}");
+}
+
+#[test]
 fn a_server_that_wants_its_cookie_gets_it_or_says_so() {
     let Some(server) = Pulse::start_as(1, free_port(), false) else { return };
     let hub = Hub::new(PulseOptions { cookie: Some("/nowhere/at/all".into()) });
@@ -198,8 +223,8 @@ fn a_server_that_wants_its_cookie_gets_it_or_says_so() {
 fn the_level_of_what_is_played_is_told() {
     let Some(server) = Pulse::start(1) else { return };
     let hub = Hub::new(PulseOptions::default());
-    let mut player = hub.open(&server.text(1), 100);
-    play(&hub, &mut player, Duration::from_secs(1));
+    let player = hub.open(&server.text(1), 100);
+    play(&hub, &player, Duration::from_secs(1));
     let meter = |event: &EndpointEvent| match event {
         EndpointEvent::Meter { rms_dbfs, .. } => Some(*rms_dbfs),
         _ => None,
@@ -208,7 +233,6 @@ fn the_level_of_what_is_played_is_told() {
     // A sine at half scale: 6 dB for the half, 3 for the sine.
     assert!((loud + 9.03).abs() < 0.3, "{loud}");
     wait_for("silence", || Some(player.wait("a reading", meter)).filter(|rms| *rms <= SILENCE_DBFS));
-    let _ = PATIENCE;
 }
 
 fn free_port() -> u16 {

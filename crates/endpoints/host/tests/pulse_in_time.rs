@@ -11,7 +11,7 @@ use antiphon_audio::{BLOCK_FRAMES, Block, CHANNELS};
 use antiphon_domain::{Frames, HubTime, SampleRate};
 use antiphon_endpoint::EndpointEvent;
 use antiphon_host::PulseOptions;
-use support::{Hub, Player, Pulse, RATE};
+use support::{Hub, Player, Pulse, RATE, wait_for};
 
 /// Noise that is nowhere like itself, softened so that it lies where a resampler is exact.
 fn block(index: u64, first: HubTime) -> Block {
@@ -38,7 +38,7 @@ fn lab_sinks_keep_together() {
     let seconds = std::env::var("ANTIPHON_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(24);
     let recorder = server.record();
     let mut players = vec![hub.open(&server.text(1), 100), hub.open(&server.text(2), 100)];
-    let lead = players[0].endpoint.caps().lead.0;
+    let lead = players[0].lead();
     let first = hub.clock.now() + lead + Duration::from_millis(100);
     let begun = recorder.frames();
     for index in 0.. {
@@ -55,10 +55,12 @@ fn lab_sinks_keep_together() {
             std::thread::sleep(Duration::from_millis(4));
         }
         for player in &mut players {
-            player.endpoint.play(&block);
+            player.play(&block);
         }
     }
-    std::thread::sleep(Duration::from_millis(500));
+    // All of it was played, and the recorder is a little behind.
+    let end = begun + ((hub.clock.now() + lead).since(first).as_secs_f64() * f64::from(RATE)) as usize;
+    wait_for("the end", || (recorder.frames() > end).then_some(()));
     for (number, player) in players.iter().enumerate() {
         told(number + 1, player);
     }

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "tests; each uses a part")]
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use antiphon_audio::Block;
 use antiphon_domain::{HubTime, Level, SpeakerId, Volume};
 use antiphon_endpoint::{Clock, Control, Descriptor, Endpoint, EndpointEvent, Kind, Pace};
 use antiphon_host::metrics::Metrics;
@@ -48,6 +50,19 @@ pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Says aloud that this machine cannot run a test; in CI it must.
+fn skipped(what: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    assert!(!std::env::var("CI").is_ok_and(|v| v != "false"), "{test} needs {what}, which CI must have");
+    println!("SKIPPED: {test}: {what} is not installed");
+    // `make test` prints this file at its end.
+    if let Some(path) = std::env::var_os("ANTIPHON_SKIPPED")
+        && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path)
+    {
+        let _ = file.write_all(format!("  {test}: no {what}\n").as_bytes());
+    }
+}
+
 /// The server; it ends with its guard.
 pub struct Pulse {
     child: Child,
@@ -73,9 +88,11 @@ impl Pulse {
         let script = folder.join("script.pa");
         let mut text = format!(
             "load-module module-native-protocol-unix auth-anonymous=1 socket={}\n\
+             load-module module-cli-protocol-unix socket={}\n\
              load-module module-native-protocol-tcp listen=127.0.0.1 port={port} auth-anonymous={}\n\
              load-module module-null-sink sink_name=rack rate={RATE} format=s16le channels={} channel_map={}\n",
             folder.join("native").display(),
+            folder.join("cli").display(),
             u8::from(anonymous),
             outputs * 2,
             channels(0, outputs * 2)
@@ -104,7 +121,7 @@ impl Pulse {
             .stderr(log)
             .spawn();
         let Ok(child) = child else {
-            println!("SKIPPED: pulseaudio is not installed");
+            skipped("pulseaudio");
             return None;
         };
         let server = Self { child, folder, port, outputs, anonymous };
@@ -150,6 +167,15 @@ impl Pulse {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Gives an order that `pactl` has no word for.
+    pub fn order(&self, order: &str) {
+        let mut cli = UnixStream::connect(self.folder.join("cli")).unwrap();
+        cli.write_all(format!("{order}\n").as_bytes()).unwrap();
+        cli.shutdown(std::net::Shutdown::Write).unwrap();
+        // It hangs up, too, once it has done so.
+        let _ = cli.read_to_end(&mut Vec::new());
+    }
+
     /// The number of the only sink input.
     pub fn input(&self) -> String {
         wait_for("a sink input", || {
@@ -158,6 +184,12 @@ impl Pulse {
             let ours = list.lines().find(|line| line.contains("protocol-native"))?;
             ours.split_whitespace().next().map(str::to_owned)
         })
+    }
+
+    /// What `pactl` tells of the sink input that has this property.
+    pub fn told_of(&self, property: &str) -> Option<String> {
+        let list = self.control(&["list", "sink-inputs"]);
+        list.split("Sink Input #").find(|input| input.contains(property)).map(str::to_owned)
     }
 
     /// The endpoint text for an output.
@@ -283,7 +315,7 @@ impl Hub {
         let descriptor = self.describe(text);
         let mut endpoint = self.kind.open(&descriptor, Pace::Steady, Arc::clone(&self.clock), sink);
         endpoint.control(Control::Level(level(volume, false)));
-        Player { endpoint, events }
+        Player { endpoint: Arc::new(Mutex::new(endpoint)), events }
     }
 }
 
@@ -293,11 +325,36 @@ pub fn level(volume: i64, muted: bool) -> Level {
 
 /// An open session.
 pub struct Player {
-    pub endpoint: Box<dyn Endpoint>,
+    pub endpoint: Arc<Mutex<Box<dyn Endpoint>>>,
     pub events: Receiver<EndpointEvent>,
 }
 
 impl Player {
+    pub fn play(&self, block: &Block) {
+        self.endpoint.lock().unwrap().play(block);
+    }
+
+    pub fn lead(&self) -> Duration {
+        self.endpoint.lock().unwrap().caps().lead.0
+    }
+
+    pub fn turn(&self, volume: i64, muted: bool) {
+        self.endpoint.lock().unwrap().control(Control::Level(level(volume, muted)));
+    }
+
+    /// Plays blocks from a thread of their own, each a little before its lead wants it, until the player is dropped.
+    pub fn play_on(&self, clock: &Arc<dyn Clock>, blocks: impl Iterator<Item = Block> + Send + 'static) {
+        let (endpoint, clock) = (Arc::downgrade(&self.endpoint), Arc::clone(clock));
+        let early = self.lead() + Duration::from_millis(500);
+        std::thread::spawn(move || {
+            for block in blocks {
+                std::thread::sleep((block.due - early).since(clock.now()));
+                let Some(endpoint) = endpoint.upgrade() else { return };
+                endpoint.lock().unwrap().play(&block);
+            }
+        });
+    }
+
     /// Waits for an event; meters and reports on the way are passed over.
     pub fn wait<T>(&self, what: &str, mut fits: impl FnMut(&EndpointEvent) -> Option<T>) -> T {
         let until = Instant::now() + PATIENCE;

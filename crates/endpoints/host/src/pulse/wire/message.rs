@@ -175,7 +175,9 @@ pub fn sink_rate(mut reply: Tags<'_>) -> Result<u32, BadTags> {
 /// Makes a stream.
 pub fn create(tag: u32, wish: &Wish<'_>) -> Vec<u8> {
     let Wish { sink, rate, buffer, piece, volume, muted } = *wish;
-    let properties = [("media.name", "Antiphon"), ("media.role", "music")];
+    // No role: servers remember volume and muting by it (module-stream-restore, WirePlumber), so that ours would be those of
+    // everybody's music there.
+    let properties = [("media.name", "Antiphon")];
     begin(CREATE_PLAYBACK_STREAM, tag)
         .stereo(rate)
         .u32(NONE)
