@@ -60,7 +60,7 @@ impl Kind for PulseKind {
         if !service.eq_ignore_ascii_case("_pulse-sink._tcp") {
             return None;
         }
-        let id = SpeakerId::new(txt::id(&record.txt)?);
+        let id = SpeakerId::new(txt::id(&record.txt, &record.host)?);
         let name = txt::name(&record.txt, &record.instance).to_owned();
         let (addresses, mut properties) = (record.addresses.clone(), record.txt.clone());
         // A record tells addresses; a name to be resolved only a person does.
@@ -180,6 +180,19 @@ mod tests {
         bare.txt.remove("description");
         let bare = kind.recognise(&bare).unwrap();
         assert_eq!((bare.id.as_str(), bare.name.as_str()), ("0xb9e3c34c.speaker", "Kitchen"));
+        // As PipeWire announces one (module-zeroconf-publish), which begins each start with another cookie.
+        let mut piped = record();
+        piped.txt.remove("machine-id");
+        piped.txt.insert("user-name".into(), "ann".into());
+        piped.txt.insert("host".into(), "192.0.2.9:22".into());
+        let before = kind.recognise(&piped).unwrap();
+        piped.txt.insert("cookie".into(), "0x2".into());
+        let after = kind.recognise(&piped).unwrap();
+        assert_eq!(before.id.as_str(), "ann@r1.local.speaker");
+        assert_eq!(before.id, after.id, "a restart is not another speaker");
+        assert_eq!(before.properties.get("host"), None, "a record leads to its own addresses");
+        piped.host = "r2.local.".into();
+        assert_ne!(kind.recognise(&piped).unwrap().id, before.id);
         let mut other = record();
         other.service = "_pulse-source._tcp.local.".into();
         assert_eq!(kind.recognise(&other), None);

@@ -8,16 +8,19 @@ pub const DEVICE: &str = "device";
 /// More than any name of a sink has; a longer one is not believed.
 const LONGEST: usize = 256;
 
-/// The stable id of an announced sink: the machine's, and the sink's name there. The cookie, which lasts as long as the
-/// server runs, stands in where no machine is told; without either there is no telling which sink it is.
-pub fn id(txt: &BTreeMap<String, String>) -> Option<String> {
-    let usable = |key: &str| {
-        let value = txt.get(key)?.trim();
+/// The stable id of an announced sink: the machine's, and the sink's name there. PipeWire tells no machine: its user and
+/// the `host` name of the record stand in, as its cookie is another each time it starts. Where they are not told either the
+/// cookie is better than nothing; without it there is no telling which sink it is.
+pub fn id(txt: &BTreeMap<String, String>, host: &str) -> Option<String> {
+    let usable = |value: &str| {
+        let value = value.trim();
         let fits = !value.is_empty() && value.len() <= LONGEST && !value.contains(char::is_control);
-        fits.then_some(value)
+        fits.then(|| value.to_owned())
     };
-    let server = usable("machine-id").or_else(|| usable("cookie"))?;
-    Some(format!("{server}.{}", usable(DEVICE)?))
+    let told = |key: &str| usable(txt.get(key)?);
+    let host = || Some(format!("{}@{}", told("user-name")?, usable(host.trim_end_matches('.'))?.to_lowercase()));
+    let server = told("machine-id").or_else(host).or_else(|| told("cookie"))?;
+    Some(format!("{server}.{}", told(DEVICE)?))
 }
 
 /// What people call it: the sink's description, else what follows `USER@HOST: ` in the instance, else its name there.
