@@ -180,6 +180,11 @@ impl Playout {
         self.clock.observe(Exchange::measured(self.nanos(frame), at, uncertainty))
     }
 
+    /// When the output lets a frame be heard, by all that it said.
+    pub fn moment_of(&self, frame: u64) -> Option<HubTime> {
+        self.clock.to_hub(self.nanos(frame))
+    }
+
     /// The number of the next frame.
     pub fn written(&self) -> u64 {
         self.written
@@ -191,7 +196,8 @@ impl Playout {
         Some(HubTime::from_nanos(self.origin.nanos().saturating_add(nanos as i64)))
     }
 
-    /// The output lost its place: what it said of its frames is void, its pace is not.
+    /// The output lost its place: what it said of its frames is void. Its pace is not where it is known by bounds; a trend
+    /// begins anew.
     pub fn restarted(&mut self) {
         self.clock.begin_anew();
         if self.place.take().is_some() {

@@ -1,7 +1,7 @@
 //! FLAC (RFC 9639), its streamable subset: a short encoder for small frames that are made once and sent to many.
 //!
 //! Fixed predictors, Rice coding with parted parameters, the best of four ways to write two channels: within a few
-//! percent of the reference encoder's usual size at a fraction of its work (measured: `benches/snapcast.rs`). Blocks
+//! percent of the reference encoder's usual size at a fraction of its work (measured: `benches/encode.rs`). Blocks
 //! are of variable size, so that every frame stands for itself. Lossless by a property test against another decoder.
 
 mod bits;

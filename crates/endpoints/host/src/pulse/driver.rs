@@ -89,7 +89,8 @@ impl Session {
             talk.tick(now)?;
             self.tell(talk);
             let refused = self.orders.refused.swap(0, Ordering::Relaxed);
-            if refused > 0 {
+            // Before it is ready nobody has promised to play.
+            if refused > 0 && talk.is_ready() {
                 self.late(refused);
             }
             let wait = talk.deadline().map_or(Duration::from_secs(1), |deadline| deadline.since(now));

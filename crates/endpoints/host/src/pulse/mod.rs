@@ -12,6 +12,8 @@ mod levels;
 mod place;
 mod stream;
 mod talk;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use kind::{PulseKind, PulseOptions};

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use antiphon_audio::CHANNELS;
+use antiphon_audio::{BLOCK_FRAMES, CHANNELS};
 use antiphon_audio::clock::Observed;
 use antiphon_audio::drift::Corrections;
 use antiphon_audio::meter::{Meter, SILENCE_DBFS};
@@ -28,7 +28,8 @@ const FIRST_LOOKS: (Duration, u32) = (Duration::from_millis(25), 120);
 const AGREED: u32 = 4;
 /// The silence an idle sink still has before it when we call it ready.
 const COMING: Duration = Duration::from_millis(20);
-/// How long a sink may take until it plays: idle ones have up to two seconds of silence before them (PulseAudio 16.1).
+/// How long a sink may take until it plays, and how long it may rest then: idle ones have up to two seconds of silence
+/// before them (PulseAudio 16.1).
 const LONGEST_WAKING: Duration = Duration::from_secs(5);
 const COUNT_EVERY: Duration = Duration::from_millis(200);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -52,7 +53,11 @@ pub(crate) struct Stream {
     ahead: Duration,
     /// Bytes the server wants and has not been given.
     owed: u64,
+    /// When it was made; once it is ready, when its sink was last seen to play, in time.
     since: HubTime,
+    /// Bytes that the sink had taken, and how long it holds them, as the server said last.
+    read: u64,
+    sink: Duration,
     /// A frame, and when it is heard, as the server said last.
     placed: Option<(u64, HubTime)>,
     /// Answers in a row that agreed about it.
@@ -66,6 +71,8 @@ pub(crate) struct Stream {
     next_report: HubTime,
     /// Since the last report.
     corrections: Corrections,
+    /// Frames of sound that were made after their moment, which the server throws away.
+    missed: u64,
     next_meter: HubTime,
     meter: Meter,
     sounding: bool,
@@ -86,6 +93,8 @@ impl Stream {
             ahead,
             owed: 0,
             since: now,
+            read: 0,
+            sink: Duration::ZERO,
             placed: None,
             agreed: 0,
             begun: false,
@@ -95,6 +104,7 @@ impl Stream {
             next_count: now + COUNT_EVERY,
             next_report: now + REPORT_EVERY,
             corrections: Corrections::default(),
+            missed: 0,
             next_meter: now + METER_EVERY,
             meter: Meter::new(),
             sounding: false,
@@ -103,10 +113,17 @@ impl Stream {
         Ok(stream)
     }
 
-    /// When something is to be done next.
-    pub(crate) fn deadline(&self) -> HubTime {
+    /// Whether its sink has begun to play what is due.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// When something is to be done next, while so many bytes wait for the socket.
+    pub(crate) fn deadline(&self, waiting: usize) -> HubTime {
         let looks = self.next_look.min(self.next_count);
-        self.next_sound().map_or(looks, |sound| sound.min(looks))
+        // Where the socket takes nothing, sound that is due cannot be made either.
+        let sound = self.next_sound().filter(|_| waiting < WAITING);
+        sound.map_or(looks, |sound| sound.min(looks))
     }
 
     /// The server wants so many more bytes.
@@ -149,6 +166,10 @@ impl Stream {
             let words = format!("it has played {} bytes, heard in {} s", latency.read, sink.as_secs());
             return Err(LostReason::Protocol(words));
         };
+        if read > self.read && self.is_near(sink) && self.ready {
+            self.since = now;
+        }
+        (self.read, self.sink) = (read, sink);
         // It looked at its clock somewhere between our question and its answer.
         let half = now.since(asked) / 2;
         let (frame, heard) = (read / u64::from(FRAME), asked + half + sink);
@@ -169,18 +190,33 @@ impl Stream {
         }
         // A sink that was idle may have seconds of silence before it, and may take some of it back as it begins.
         let room = self.next_sound().is_none_or(|sound| sound <= now + COMING);
-        let begins = !self.ready && self.begun && room && self.agreed >= AGREED;
-        self.ready |= begins;
+        let begins = !self.ready && self.begun && room && self.is_near(sink) && self.agreed >= AGREED;
+        if begins {
+            self.ready = true;
+            self.since = now;
+            // Until now nobody had promised to play.
+            self.playout.take_late();
+        }
         Ok(begins)
     }
 
-    /// Whether the sink plays at all.
+    /// Whether sound is made early enough for a sink that holds it so long.
+    fn is_near(&self, sink: Duration) -> bool {
+        sink + COMING <= self.ahead
+    }
+
+    /// Whether the sink plays at all, and in time.
     pub(crate) fn check(&self, now: HubTime) -> Result<(), LostReason> {
-        if self.ready || now.since(self.since) < LONGEST_WAKING {
+        if now.since(self.since) < LONGEST_WAKING {
             return Ok(());
         }
-        let millis = self.placed.map_or(0, |(_, heard)| heard.since(now).as_millis());
-        Err(LostReason::Unavailable(format!("its sink plays nothing, or {millis} ms behind")))
+        let words = if self.is_near(self.sink) {
+            "its sink does not play".to_owned()
+        } else {
+            let (holds, ahead) = (self.sink.as_millis(), self.ahead.as_millis());
+            format!("its sink holds {holds} ms of sound, and gets it {ahead} ms ahead at most")
+        };
+        Err(LostReason::Unavailable(words))
     }
 
     /// Tells how it fares, when that is due.
@@ -192,9 +228,13 @@ impl Stream {
         let mut report = self.playout.report();
         self.corrections.rate += report.corrections.rate;
         self.corrections.reanchored += report.corrections.reanchored;
+        // A block at the stream's rate.
+        let block = BLOCK_FRAMES as u64 * u64::from(self.rate.hertz()) / u64::from(SampleRate::HUB.hertz());
+        let late = report.late_blocks.saturating_add((self.missed / block) as u32);
+        self.missed %= block;
         // Before the sink is there, nobody has promised to play.
-        if report.late_blocks > 0 && self.ready {
-            news.push_back(News::Late(report.late_blocks));
+        if late > 0 && self.ready {
+            news.push_back(News::Late(late));
         }
         if now >= self.next_report {
             self.next_report = now + REPORT_EVERY;
@@ -222,10 +262,14 @@ impl Stream {
     pub(crate) fn feed(&mut self, now: HubTime, out: &mut Vec<u8>) {
         let mut samples = [0; PIECE * CHANNELS];
         while out.len() < WAITING && self.next_sound().is_some_and(|moment| moment <= now) {
+            let passed = self.playout.moment_of(self.playout.written()).is_some_and(|heard| heard < now);
             let frames = (self.owed / u64::from(FRAME)).min(PIECE as u64) as usize;
             let samples = &mut samples[..frames * CHANNELS];
             self.playout.fill(samples);
             self.meter.add(samples);
+            if self.ready && passed && self.playout.due().is_some() {
+                self.missed += frames as u64;
+            }
             put_sound(out, self.channel, samples);
             self.owed -= frames as u64 * u64::from(FRAME);
         }

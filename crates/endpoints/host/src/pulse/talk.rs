@@ -102,6 +102,11 @@ impl Talk {
         self.stream.is_some()
     }
 
+    /// Whether what is played is heard.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.stream.as_ref().is_some_and(Stream::is_ready)
+    }
+
     /// What is to be sent.
     pub(crate) fn out(&self) -> &[u8] {
         &self.out
@@ -120,7 +125,7 @@ impl Talk {
     pub(crate) fn deadline(&self) -> Option<HubTime> {
         let silent = self.asked.front().map(|(_, _, when)| *when + SILENT);
         let stream = self.stream.as_ref();
-        silent.into_iter().chain(stream.map(Stream::deadline)).min()
+        silent.into_iter().chain(stream.map(|stream| stream.deadline(self.out.len()))).min()
     }
 
     pub(crate) fn play(&mut self, block: &Block) -> bool {
@@ -347,54 +352,4 @@ fn suspended() -> LostReason {
 
 fn protocol(error: impl std::fmt::Display) -> LostReason {
     LostReason::Protocol(error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use antiphon_endpoint::Pace;
-
-    use super::super::wire::tags::Writer;
-    use super::*;
-
-    fn talk() -> Talk {
-        let depth = Depth::of(Pace::Steady);
-        Talk::begin("out".into(), depth, Levels::new(true), &[0; COOKIE], HubTime::EPOCH)
-    }
-
-    fn frame(message: Writer) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        put_message(&mut bytes, &message.into_bytes());
-        bytes
-    }
-
-    #[test]
-    fn one_that_says_nothing_is_given_up_in_time() {
-        let mut talk = talk();
-        assert_eq!(talk.tick(HubTime::EPOCH), Ok(()));
-        let deadline = talk.deadline().unwrap();
-        assert!(deadline <= HubTime::EPOCH + SILENT);
-        assert!(matches!(talk.tick(deadline), Err(LostReason::Disconnected(_))));
-    }
-
-    #[test]
-    fn refusals_are_told_apart() {
-        let refuse =
-            |code: u32| talk().hear(&frame(Writer::default().u32(0).u32(1).u32(code)), HubTime::EPOCH);
-        assert_eq!(refuse(1), Err(LostReason::PasswordRequired));
-        assert!(matches!(refuse(7), Err(LostReason::Protocol(_))));
-        let old = frame(Writer::default().u32(2).u32(1).u32(12));
-        assert!(matches!(talk().hear(&old, HubTime::EPOCH), Err(LostReason::Protocol(_))));
-        // Answers to what nobody asked change nothing.
-        assert_eq!(talk().hear(&frame(Writer::default().u32(2).u32(99)), HubTime::EPOCH), Ok(()));
-    }
-
-    #[test]
-    fn blocks_wait_for_the_stream_and_not_without_bound() {
-        let mut talk = talk();
-        let block = Block { due: HubTime::EPOCH, samples: vec![0; 704].into() };
-        let taken = (0..10_000).filter(|_| talk.play(&block)).count();
-        assert_eq!(taken, EARLY);
-        talk.flush(HubTime::EPOCH);
-        assert!(talk.play(&block));
-    }
 }
