@@ -23,7 +23,10 @@ const MOST: usize = 1_440;
 
 /// The payload type of L16, 44.1 kHz, stereo (RFC 3551, table 4); all else is dynamic.
 const STATIC_L16: u8 = 10;
-const DYNAMIC: u8 = 96;
+/// Other L16: PulseAudio 16.1 takes no other number for it, whatever the description says.
+const DYNAMIC_L16: u8 = 127;
+/// L24, as AES67's own examples have it.
+const DYNAMIC_L24: u8 = 96;
 
 /// Where and how to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +85,11 @@ impl Place {
 
     /// How its payload is numbered.
     pub fn payload_type(&self) -> u8 {
-        let is_static = self.encoding == Encoding::L16 && self.rate == SampleRate::HUB;
-        if is_static { STATIC_L16 } else { DYNAMIC }
+        match self.encoding {
+            Encoding::L16 if self.rate == SampleRate::HUB => STATIC_L16,
+            Encoding::L16 => DYNAMIC_L16,
+            Encoding::L24 => DYNAMIC_L24,
+        }
     }
 }
 
@@ -101,6 +107,7 @@ mod tests {
         let place = Place::parse("192.0.2.9:5004/?clock=ptp&domain=3&delay=20").unwrap();
         assert_eq!((place.frames, place.ptp, place.payload_type()), (220, Some(3), 10));
         assert!(!place.announce && place.delay == Duration::from_millis(20));
+        assert_eq!(Place::parse("192.0.2.9:5004?rate=48000").unwrap().payload_type(), 127);
         assert!(Place::parse("[ff15::1]:5004").unwrap().announce);
         for bad in [
             "",
