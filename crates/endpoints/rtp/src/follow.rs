@@ -30,12 +30,14 @@ pub struct Follower {
     playout: Playout,
     /// The frame that is the playout's first.
     base: Option<i64>,
+    /// Blocks that came too late, as far as a report has told them already.
+    late: u32,
 }
 
 impl Follower {
     /// Knows nothing of the clock yet.
     pub fn new(rate: SampleRate, delay: Duration) -> Self {
-        Self { rate, delay, clock: ClockFilter::new(), playout: Playout::new(rate), base: None }
+        Self { rate, delay, clock: ClockFilter::new(), playout: Playout::new(rate), base: None, late: 0 }
     }
 
     /// The clock showed `shown` nanoseconds at the hub's moment `at`, give or take `by`.
@@ -51,9 +53,9 @@ impl Follower {
         self.playout.heard(number, heard, uncertainty);
     }
 
-    /// Takes a block. `false` where it comes too late or finds no room.
-    pub fn play(&mut self, block: &Block) -> bool {
-        self.playout.play(block)
+    /// Takes a block; [`Follower::take`] tells of those that came too late or found no room.
+    pub fn play(&mut self, block: &Block) {
+        self.playout.play(block);
     }
 
     /// Forgets every block due at or after `from`.
@@ -84,7 +86,7 @@ impl Follower {
             self.base = Some(first);
         }
         self.playout.fill(out);
-        let late = self.playout.take_late();
+        let late = std::mem::take(&mut self.late) + self.playout.take_late();
         (self.playout.due().is_some() || out.iter().any(|sample| *sample != 0), late)
     }
 
@@ -100,7 +102,9 @@ impl Follower {
 
     /// What was corrected since the last call.
     pub fn corrections(&mut self) -> Corrections {
-        self.playout.report().corrections
+        let report = self.playout.report();
+        self.late += report.late_blocks;
+        report.corrections
     }
 }
 
@@ -130,7 +134,7 @@ mod tests {
                 let due = number as i64 * 352 * 1_000_000_000 / 44_100;
                 let sound = |i: i64| if due + i * 1_000_000_000 / 44_100 < step { 0i16 } else { 8_000 };
                 let samples = (0..352).flat_map(|i| [sound(i); 2]).collect();
-                assert!(follower.play(&Block { due: HubTime::from_nanos(due), samples }));
+                follower.play(&Block { due: HubTime::from_nanos(due), samples });
                 number += 1;
             }
             let mut out = [0i16; 96];
@@ -148,5 +152,11 @@ mod tests {
         let wanted = i128::from(shown(step - 20_000_000)) * 48_000 / 1_000_000_000;
         assert!((i128::from(found.unwrap()) - wanted).abs() <= 5, "{found:?} for {wanted}");
         assert_eq!(follower.corrections().reanchored, 0);
+        // One that is past is told of, whoever asks for a report in between.
+        let past = Block { due: HubTime::from_nanos(step), samples: vec![1; 704].into() };
+        follower.play(&past);
+        follower.corrections();
+        let next = next.unwrap();
+        assert_eq!(follower.take(next, &mut [0; 96]).1, 1);
     }
 }

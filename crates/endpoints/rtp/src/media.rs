@@ -1,7 +1,7 @@
 //! What each packet holds: blocks with their due times on a grid of frames.
 //!
 //! Plain values, driven by the pump. Frame n is heard n / rate seconds after the epoch of the clock the session runs with:
-//! the hub's ([`Grid`]), or PTP's ([`crate::ptp`]).
+//! the hub's ([`Grid`]), or PTP's ([`crate::follow`]).
 
 use std::collections::VecDeque;
 use std::sync::Arc;

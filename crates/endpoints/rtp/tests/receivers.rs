@@ -16,7 +16,7 @@ use antiphon_rtp::{RtpKind, RtpOptions};
 use hub::HubClock;
 use prometheus::Registry;
 use socket2::{Domain, Socket, Type};
-use support::analysis::{largest_jump, longest_gap, quantile, sounding};
+use support::analysis::{gaps, largest_jump, longest_gap, quantile, sounding};
 use support::lab::error::LabResult;
 use support::lab::process::Process;
 use support::lab::rack::{Offer, RATE, Rack, SAP};
@@ -101,17 +101,22 @@ fn watch(over: &AtomicBool, group: SocketAddrV4, mut see: impl FnMut(&[u8], f64)
     }
 }
 
-/// Each packet's arrival on `r1` against its timestamp at 44.1 kHz, microseconds above the quickest.
-fn arrivals(over: &AtomicBool, group: SocketAddrV4) -> Vec<f64> {
+/// Each packet's arrival on `r1` against its timestamp at 44.1 kHz, microseconds above the quickest; and how often one did
+/// not follow the last.
+fn arrivals(over: &AtomicBool, group: SocketAddrV4) -> (Vec<f64>, usize) {
     let mut late = Vec::new();
     let mut first = None;
+    let (mut next, mut breaks) = (None, 0);
     watch(over, group, |packet, now| {
+        let number = u16::from_be_bytes([packet[2], packet[3]]);
+        breaks += usize::from(next.is_some_and(|next| next != number));
+        next = Some(number.wrapping_add(1));
         let timestamp = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
         let since = timestamp.wrapping_sub(*first.get_or_insert(timestamp));
         late.push((now - f64::from(since) / 44_100.0) * 1e6);
     });
     let quickest = late.iter().copied().fold(f64::INFINITY, f64::min);
-    late.iter().map(|late| late - quickest).collect()
+    (late.iter().map(|late| late - quickest).collect(), breaks)
 }
 
 fn bit_exact(format: &str, payload: u8, width: usize, length: Duration) {
@@ -136,7 +141,7 @@ fn bit_exact(format: &str, payload: u8, width: usize, length: Duration) {
             first
         });
         over.store(true, Ordering::Relaxed);
-        late = watcher.join().expect("the watcher");
+        (late, _) = watcher.join().expect("the watcher");
         first.expect("within")
     });
     receiver.stop(Duration::from_secs(5));
@@ -241,22 +246,69 @@ fn lab_gstreamer_hears_every_sample_of_l16() {
     bit_exact("L16", 10, 2, Duration::from_secs(10));
 }
 
-#[test]
-fn lab_pulseaudio_finds_the_session_and_plays_it_without_a_gap() {
-    let Some(lab) = or_skip(Lab::new(&["hub", "r1"])) else { return };
+/// A PulseAudio on `r1` that plays every session that is announced.
+fn pulseaudio(lab: &Lab) -> Option<Rack> {
     let offer = Offer { host: "r1", rtp: &[1], sap: SAP, announced: false };
     // PulseAudio 16.1 opens a session's socket, then looks for GStreamer's plugins, which the first time takes seconds, and
     // aborts when more than 64 KiB have come meanwhile (rtp-gstreamer.c:659). So let them be found beforehand.
     let home = lab.folder().join("rack/home");
     std::fs::create_dir_all(&home).expect("a home");
     or_skip(lab.output(lab.command("r1", "gst-inspect-1.0").arg("udpsrc").env("HOME", &home)));
-    let Some(rack) = or_skip(Rack::on_network(&lab, 1, offer)) else { return };
+    or_skip(Rack::on_network(lab, 1, offer))
+}
+
+/// Places where the tone does not go on as a sine does; a lost or doubled frame makes one or two.
+fn ticks(tone: &[f32]) -> usize {
+    let turn = 2.0 * (std::f64::consts::TAU * 997.0 / f64::from(RATE)).cos();
+    let off = |w: &[f32]| (f64::from(w[2]) - turn * f64::from(w[1]) + f64::from(w[0])).abs() > 0.02;
+    let (mut ticks, mut last) = (0, None);
+    for (at, _) in tone.windows(3).enumerate().filter(|(_, w)| off(w)) {
+        ticks += usize::from(last.is_none_or(|last| at > last + 300));
+        last = Some(at);
+    }
+    ticks
+}
+
+#[test]
+fn lab_pulseaudio_is_in_time_after_a_pause() {
+    let Some(lab) = or_skip(Lab::new(&["hub", "r1"])) else { return };
+    let Some(rack) = pulseaudio(&lab) else { return };
+    let recorder = rack.record().expect("record");
+    let (length, pause) = (Duration::from_secs(5), Duration::from_secs(14));
+    let apart = lab.within("hub", || {
+        let (kind, clock) = (kind(), Arc::new(HubClock::new()));
+        // As its own sender numbers 48 kHz.
+        let place = hub::descriptor(&kind, "rtp://239.69.1.2:5006?delay=200&rate=48000&ptime=5");
+        let (mut endpoint, _events) = hub::open(&kind, &place, Pace::Steady, clock.clone());
+        hub::play(endpoint.as_mut(), &clock, Duration::from_secs(3), |_| [0; 2]);
+        let first = hub::play(endpoint.as_mut(), &clock, length, tone);
+        std::thread::sleep(pause);
+        let second = hub::play(endpoint.as_mut(), &clock, length, tone);
+        std::thread::sleep(Duration::from_secs(1));
+        drop(endpoint);
+        kind.farewell(Duration::from_secs(5));
+        (second - first) as f64 / 44_100.0
+    });
+    let recording = recorder.finish().expect("record");
+    let left = recording.output(1);
+    let heard = sounding(left, -30.0).expect("something is heard");
+    let silences = gaps(&left[heard], -40.0, 5 * RATE as usize);
+    let heard_apart = silences.first().map(|(at, length)| (at + length) as f64 / f64::from(RATE));
+    println!("rtp_pulseaudio_pause played {apart:?} s apart, heard {heard_apart:?} s apart");
+    let late = heard_apart.expect("two tones") - apart.expect("within");
+    assert!(late.abs() < 0.1, "after a pause of {pause:?} it is {late} s late");
+}
+
+#[test]
+fn lab_pulseaudio_finds_the_session_and_plays_it_without_a_gap() {
+    let Some(lab) = or_skip(Lab::new(&["hub", "r1"])) else { return };
+    let Some(rack) = pulseaudio(&lab) else { return };
     let inputs = || rack.client("pactl").args(["list", "short", "sink-inputs"]).output().unwrap().stdout;
     let before = inputs().len();
     let recorder = rack.record().expect("record");
     let over = AtomicBool::new(false);
     let group = SocketAddrV4::new(Ipv4Addr::new(239, 69, 1, 2), 5006);
-    let (begin, due, late_packets) = std::thread::scope(|scope| {
+    let (begin, due, late_packets, breaks) = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| lab.within("r1", || arrivals(&over, group)).expect("within"));
         let (begin, due) = lab
             .within("hub", || {
@@ -275,8 +327,8 @@ fn lab_pulseaudio_finds_the_session_and_plays_it_without_a_gap() {
             })
             .expect("within");
         over.store(true, Ordering::Relaxed);
-        let late = watcher.join().expect("the watcher");
-        (begin, due, quantile(late.iter().copied(), 1.0))
+        let (late, breaks) = watcher.join().expect("the watcher");
+        (begin, due, quantile(late.iter().copied(), 1.0), breaks)
     });
     let gone = wait_for(Duration::from_secs(5), || (inputs().len() <= before).then_some(()));
     assert!(
@@ -295,14 +347,19 @@ fn lab_pulseaudio_finds_the_session_and_plays_it_without_a_gap() {
         "rtp_pulseaudio heard {seconds:.2} s, {:.1} ms after it was due, longest gap {gap} frames at {at}",
         late * 1e3
     );
-    // It takes its first seconds to find the rate.
+    // It takes its first seconds to find the rate, and until then has some milliseconds in hand at times (as its log tells).
     let settled = &left[heard.start + 10 * RATE as usize..heard.end - RATE as usize];
+    let (at, settled_gap) = longest_gap(settled, -40.0);
+    // Told, not judged: at 44.1 kHz it places some packets a frame too early, at 48 kHz none.
+    let ticks = ticks(settled);
+    println!("rtp_pulseaudio settled: longest gap {settled_gap} frames at {at}, {ticks} ticks");
     let (at, jump) = largest_jump(settled, RATE, 997.0);
     println!("rtp_pulseaudio largest jump {:.1} us at {at}", jump * 1e6);
     assert!((seconds - LENGTH.as_secs_f64()).abs() < 0.3, "{seconds} s");
     assert!(
-        gap < 20,
-        "a gap of {gap} frames at {at}, while no packet came later than {late_packets:.0} us after the quickest"
+        settled_gap < 20,
+        "a gap of {settled_gap} frames at {at}, while no packet came later than {late_packets:.0} us after the quickest and \
+         {breaks} did not follow the one before"
     );
     assert!(late.abs() < 0.25, "{late} s");
 }

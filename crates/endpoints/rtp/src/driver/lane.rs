@@ -21,10 +21,6 @@ use crate::wire::rtp::{HEADER, Header};
 /// Packets this much behind their moment are left out: their time is past for every receiver.
 const PAST: Duration = Duration::from_millis(100);
 
-/// Silence is sent for so long after sound, that receivers keep their place between two pieces; then nothing, so that an
-/// open session that nobody plays to costs nothing.
-const SILENT: Duration = Duration::from_secs(10);
-
 /// How long another's clock may take to be found.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -68,8 +64,11 @@ pub struct Lane {
     sender: u32,
     /// Whether the last packet was sent.
     flowing: bool,
-    /// Until when silence is sent.
-    silent_until: HubTime,
+    /// Whether anything sounded yet. From then on silence is sent, too: a receiver that is sent nothing need not keep its
+    /// place (PulseAudio 16.1 does not), and the hub lets a session go that nobody plays to.
+    begun: bool,
+    /// Blocks that found no room since it was told last.
+    refused: u32,
     samples: Vec<i16>,
     packet: Vec<u8>,
 }
@@ -116,7 +115,8 @@ impl Lane {
             sequence: two as u16,
             sender: (two >> 32) as u32,
             flowing: false,
-            silent_until: now,
+            begun: false,
+            refused: 0,
             samples: vec![0; place.frames as usize * CHANNELS],
             packet: Vec::with_capacity(HEADER + place.frames as usize * place.encoding.frame()),
             session,
@@ -159,7 +159,7 @@ impl Lane {
         self.source.look(self.session.clock.as_ref(), now);
         let announced = self.announcer.as_mut().map_or(0, |announcer| announcer.tick(now));
         self.session.metrics.announced.inc_by(announced);
-        let mut late = self.session.refused.swap(0, Ordering::Relaxed);
+        let mut late = self.session.refused.swap(0, Ordering::Relaxed) + std::mem::take(&mut self.refused);
         let frames = i64::from(self.session.place.frames);
         let departs = self.departs();
         if now.since(departs) > PAST || departs.since(now) > FUTURE {
@@ -181,7 +181,7 @@ impl Lane {
                 (self.session.events)(EndpointEvent::Sync(report));
             }
         }
-        let idle = !self.flowing && self.source.is_empty();
+        let idle = !self.begun && self.source.is_empty();
         Tick::In(if idle { Duration::MAX } else { self.departs().since(self.session.clock.now()) })
     }
 
@@ -192,6 +192,7 @@ impl Lane {
                 Ok(Order::Play(block)) => {
                     if !self.source.play(&block, to48) {
                         self.session.metrics.refused.inc();
+                        self.refused += 1;
                     }
                 }
                 Ok(Order::Flush(from)) => self.source.flush(from),
@@ -211,10 +212,8 @@ impl Lane {
         let departs = self.departs();
         let (sounds, late) = self.source.take(self.next, &mut self.samples);
         self.session.metrics.late.inc_by(u64::from(late));
-        if sounds {
-            self.silent_until = departs + SILENT;
-        } else if departs >= self.silent_until {
-            self.flowing = false;
+        self.begun |= sounds;
+        if !self.begun {
             return late;
         }
         let place = &self.session.place;
@@ -227,14 +226,15 @@ impl Lane {
         };
         self.sequence = self.sequence.wrapping_add(1);
         self.flowing = true;
-        self.reporter.tick(departs, (self.sender, header.timestamp), self.sent.0, self.sent.1);
+        let behind = self.session.clock.now().since(departs);
+        self.reporter.tick(departs, behind, (self.sender, header.timestamp), self.sent);
         self.packet.clear();
         self.packet.extend_from_slice(&header.bytes());
         place.encoding.write(&self.samples, &mut self.packet);
         let bytes = (self.packet.len() - HEADER) as u32;
         self.sent = (self.sent.0.wrapping_add(1), self.sent.1.wrapping_add(bytes));
         let metrics = &self.session.metrics;
-        metrics.departure.observe(self.session.clock.now().since(departs).as_secs_f64());
+        metrics.departure.observe(behind.as_secs_f64());
         for socket in &self.sockets {
             match socket.send(&self.packet) {
                 Ok(_) => metrics.packets.inc(),

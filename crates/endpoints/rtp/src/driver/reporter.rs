@@ -36,15 +36,21 @@ impl Reporter {
         Self { sockets, name, next: HubTime::from_nanos(i64::MIN), last: None }
     }
 
-    /// A packet leaves at `now`, its moment by `timestamp`; `packets` and `bytes` of samples left before. Reports when it
-    /// is time to.
-    pub fn tick(&mut self, now: HubTime, (source, timestamp): (u32, u32), packets: u32, bytes: u32) {
+    /// A packet of a source leaves whose moment by `timestamp` was at `now`, so long ago as it is `behind`; so many packets
+    /// and bytes of samples left before. Reports when it is time to.
+    pub fn tick(
+        &mut self,
+        now: HubTime,
+        behind: Duration,
+        (source, timestamp): (u32, u32),
+        (packets, bytes): (u32, u32),
+    ) {
         if now < self.next {
             return;
         }
         self.next = now + EVERY;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_nanos = u64::try_from(since.as_nanos()).unwrap_or(0);
+        let unix_nanos = u64::try_from(since.saturating_sub(behind).as_nanos()).unwrap_or(0);
         let report = Report { source, unix_nanos, timestamp, packets, bytes };
         self.send(&report.bytes(&self.name, false));
         self.last = Some(report);

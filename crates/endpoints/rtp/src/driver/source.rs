@@ -60,11 +60,14 @@ impl Source {
         followed.readings >= READINGS
     }
 
-    /// Takes a block. `false` where there is no room, or no time left.
+    /// Takes a block. `false` where there is no room and nobody else counts it.
     pub fn play(&mut self, block: &Block, to48: &mut To48) -> bool {
         match self {
             Self::Hub(grid, _) => grid.play(block, to48),
-            Self::Ptp(followed) => followed.follower.play(block),
+            Self::Ptp(followed) => {
+                followed.follower.play(block);
+                true
+            }
         }
     }
 

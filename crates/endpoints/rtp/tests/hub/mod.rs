@@ -42,7 +42,7 @@ pub fn open(
     kind: &dyn Kind,
     descriptor: &Descriptor,
     pace: Pace,
-    clock: Arc<HubClock>,
+    clock: Arc<dyn Clock>,
 ) -> (Box<dyn Endpoint>, Receiver<EndpointEvent>) {
     let (told, events) = channel();
     let told = Mutex::new(told);
