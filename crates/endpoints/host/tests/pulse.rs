@@ -199,7 +199,8 @@ fn what_our_stream_is_set_to_is_nobody_else_s() {
     drop(player);
     wait_for("the end", || ours().is_none().then_some(()));
     // The music that somebody plays there afterwards is as loud as it was.
-    let mut other = server.command("pacat").args(["--property=media.role=music", "/dev/zero"]).spawn().unwrap();
+    let mut other =
+        server.command("pacat").args(["--property=media.role=music", "/dev/zero"]).spawn().unwrap();
     let told = wait_for("the other's stream", || server.told_of("media.role = \"music\""));
     let _ = other.kill();
     let _ = other.wait();

@@ -6,11 +6,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use antiphon_audio::{BLOCK_FRAMES, CHANNELS};
 use antiphon_audio::clock::Observed;
 use antiphon_audio::drift::Corrections;
 use antiphon_audio::meter::{Meter, SILENCE_DBFS};
 use antiphon_audio::playout::Playout;
+use antiphon_audio::{BLOCK_FRAMES, CHANNELS};
 use antiphon_domain::{Frames, HubTime, SampleRate};
 use antiphon_endpoint::LostReason;
 

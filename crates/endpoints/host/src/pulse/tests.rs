@@ -149,9 +149,8 @@ impl Server {
         for _ in 0..millis {
             self.now += 1;
             let now = at(self.now);
-            let due = |block: u64| {
-                HubTime::EPOCH + Frames(block * BLOCK_FRAMES as u64).duration(SampleRate::HUB)
-            };
+            let due =
+                |block: u64| HubTime::EPOCH + Frames(block * BLOCK_FRAMES as u64).duration(SampleRate::HUB);
             while due(self.block) < now + Duration::from_millis(480) {
                 let samples = vec![9; BLOCK_FRAMES * CHANNELS].into();
                 if plays {

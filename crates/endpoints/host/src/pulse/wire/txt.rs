@@ -18,7 +18,8 @@ pub fn id(txt: &BTreeMap<String, String>, host: &str) -> Option<String> {
         fits.then(|| value.to_owned())
     };
     let told = |key: &str| usable(txt.get(key)?);
-    let host = || Some(format!("{}@{}", told("user-name")?, usable(host.trim_end_matches('.'))?.to_lowercase()));
+    let host =
+        || Some(format!("{}@{}", told("user-name")?, usable(host.trim_end_matches('.'))?.to_lowercase()));
     let server = told("machine-id").or_else(host).or_else(|| told("cookie"))?;
     Some(format!("{server}.{}", told(DEVICE)?))
 }
