@@ -35,11 +35,14 @@ fn who_asks_is_shown_and_answered() {
         ask("p:3", "Shelf", Wants::Nothing),
         ask("p:4", "Twin", Wants::Approval),
         ask("p:5", "Twin", Wants::Approval),
+        ask("p:6", "Porch", Wants::Refused),
     ];
     let (_, asks) = hub.ask("GET", "/api/pairing", None);
     assert_eq!(asks[0], json!({ "speaker": "p:1", "name": "Radio", "kind": "puppet", "wants": "code" }));
     let (_, shown) = say(&hub, &["pair"]);
     assert!(shown.starts_with("Radio (p:1, puppet): wants the code it shows"), "{shown}");
+    assert!(shown.contains("Porch (p:6, puppet): was refused"), "{shown}");
+    assert!(!say(&hub, &["pair", "Porch"]).0, "a refusal is not taken back unasked");
     // A wrong code may be tried again; what it was is told nobody.
     let (fine, said) = say(&hub, &["pair", "Radio", "9876"]);
     assert!(!fine && said.contains("that is not it") && !said.contains("9876"), "{said}");
@@ -51,11 +54,18 @@ fn who_asks_is_shown_and_answered() {
     let (fine, said) = say(&hub, &["pair", "Twin", "refuse"]);
     assert!(!fine && said.contains("p:4") && said.contains("p:5"), "{said}");
     assert!(say(&hub, &["pair", "p:5", "refuse"]).0);
+    assert!(say(&hub, &["pair", "Porch", "approve"]).0);
     let answers = puppet.state().answers.clone();
     let words: Vec<(&str, &Answer)> =
         answers.iter().skip(1).map(|(id, answer)| (id.as_str(), answer)).collect();
     assert!(matches!(words[0], ("p:1", Answer::Code(code)) if code.expose() == "1234"));
-    assert_eq!(words[1..], [("p:2", &Answer::Approve), ("p:3", &Answer::Unpair), ("p:5", &Answer::Refuse)]);
+    let said = [
+        ("p:2", &Answer::Approve),
+        ("p:3", &Answer::Unpair),
+        ("p:5", &Answer::Refuse),
+        ("p:6", &Answer::Approve),
+    ];
+    assert_eq!(words[1..], said);
 }
 
 #[test]

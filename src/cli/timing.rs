@@ -69,6 +69,9 @@ pub(super) fn pair(
         (Some(code), _) => json!({ "answer": "code", "code": code }),
         (None, Some("approval")) => json!({ "answer": "approve" }),
         (None, Some("code")) => bail!("{name} wants the code it shows: antiphon pair {name:?} CODE"),
+        (None, Some("refused")) => {
+            bail!("{name} was refused; `antiphon pair {name:?} approve` takes that back")
+        }
         (None, Some(_)) => {
             bail!("{name} is trusted already; `antiphon pair {name:?} unpair` takes that back")
         }

@@ -70,6 +70,7 @@ pub(crate) fn asks(asks: &Value) -> String {
         let wants = match text("wants") {
             "approval" => "wants leave to be used: antiphon pair NAME approve, or refuse".to_string(),
             "code" => "wants the code it shows: antiphon pair NAME CODE".to_string(),
+            "refused" => "was refused; antiphon pair NAME approve takes that back".to_string(),
             _ => "is trusted; antiphon pair NAME unpair takes that back".to_string(),
         };
         out.push_str(&format!("{} ({}, {}): {wants}\n", text("name"), text("speaker"), text("kind")));

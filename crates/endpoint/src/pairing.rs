@@ -24,6 +24,8 @@ pub enum Wants {
     Approval,
     /// The code it shows, or that is printed on it.
     Code,
+    /// Nothing, as a person refused it: that can be taken back by another answer.
+    Refused,
     /// Nothing any more: it is trusted, and that can be taken back.
     Nothing,
 }

@@ -18,7 +18,7 @@ struct AskView {
     speaker: SpeakerId,
     name: String,
     kind: &'static str,
-    /// `approval`, `code` or `nothing`: it is trusted, and that can be taken back.
+    /// `approval`, `code`, `refused` by a person, or `nothing`: it is trusted. The last two can be taken back.
     wants: &'static str,
 }
 
@@ -26,6 +26,7 @@ fn words(wants: Wants) -> &'static str {
     match wants {
         Wants::Approval => "approval",
         Wants::Code => "code",
+        Wants::Refused => "refused",
         _ => "nothing",
     }
 }

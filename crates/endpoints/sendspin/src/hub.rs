@@ -277,41 +277,43 @@ impl Hub {
         }
     }
 
-    /// Everybody who wants something of a person, or whose trust can be taken back.
+    /// Everybody, and what each wants of a person; or that a person's answer can be taken back.
     pub fn asks(&self) -> Vec<Ask> {
         let known = self.known();
-        let asks = known.clients.iter().filter_map(|(speaker, client)| {
-            let wants = self.wants(client)?;
-            Some(Ask { speaker: speaker.clone(), name: client.descriptor.name.clone(), wants })
+        let asks = known.clients.iter().map(|(speaker, client)| {
+            let (name, wants) = (client.descriptor.name.clone(), self.wants(client));
+            Ask { speaker: speaker.clone(), name, wants }
         });
         let mut asks: Vec<Ask> = asks.collect();
         asks.sort_by(|a, b| a.speaker.cmp(&b.speaker));
         asks
     }
 
-    fn wants(&self, client: &Client) -> Option<Wants> {
+    fn wants(&self, client: &Client) -> Wants {
         let standing = client.id.map(|id| self.trust().standing(&id)).unwrap_or_default();
         if client.code_wanted {
-            return Some(Wants::Code);
+            return Wants::Code;
         }
         if standing.paired && !client.mismatch {
-            return Some(Wants::Nothing);
+            return Wants::Nothing;
+        }
+        if standing.refused {
+            return Wants::Refused;
         }
         let allowed = client.id.is_some_and(|id| self.allows_unpaired(&id)) && !standing.paired;
         match client.offers {
             // It must be paired anew, whatever it allows.
-            Some(offers) if client.mismatch => {
-                Some(if offers.methods.digits { Wants::Approval } else { Wants::Code })
-            }
-            Some(offers) if offers.unpaired_access && allowed => Some(Wants::Nothing),
+            Some(offers) if client.mismatch && offers.methods.digits => Wants::Approval,
+            Some(_) if client.mismatch => Wants::Code,
+            Some(offers) if offers.unpaired_access && allowed => Wants::Nothing,
             Some(offers) if offers.unpaired_access && self.options.unpaired != Unpaired::Never => {
-                (!standing.refused).then_some(Wants::Approval)
+                Wants::Approval
             }
             // It shows its code once that is approved of; one that is printed can be read at any time.
-            Some(offers) if offers.methods.digits => (!standing.refused).then_some(Wants::Approval),
-            Some(_) => (!standing.refused).then_some(Wants::Code),
-            None if allowed => Some(Wants::Nothing),
-            None => (!standing.refused).then_some(Wants::Approval),
+            Some(offers) if offers.methods.digits => Wants::Approval,
+            Some(_) => Wants::Code,
+            None if allowed => Wants::Nothing,
+            None => Wants::Approval,
         }
     }
 

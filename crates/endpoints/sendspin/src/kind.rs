@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
 
 use antiphon_domain::SpeakerId;
 use antiphon_endpoint::{
@@ -61,16 +60,6 @@ impl SendspinKind {
     /// Who we are to clients: the `server_id`.
     pub fn server_id(&self) -> String {
         self.hub.trust().identity().id().to_string()
-    }
-
-    /// Waits until every session that was dropped has said farewell, at most `patience`; for an orderly end.
-    pub async fn farewell(&self, patience: Duration) {
-        let every = Duration::from_millis(10);
-        let mut waited = Duration::ZERO;
-        while self.hub.metrics.sessions.get() > 0 && waited < patience {
-            tokio::time::sleep(every).await;
-            waited += every;
-        }
     }
 
     /// Gives a connection a command; dials for it where there is none.
