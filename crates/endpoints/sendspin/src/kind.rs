@@ -16,11 +16,10 @@ use tracing::error;
 use crate::driver::dial::{HOST, PATH, spawn};
 use crate::driver::door;
 use crate::driver::inbox::{Inbox, SendspinEndpoint, Session};
-use crate::hub::{Command, Hub, NAME};
+use crate::hub::{Card, Command, Hub, NAME};
 use crate::metrics::{Counted, Metrics};
 use crate::options::{SendspinOptions, Unpaired};
 use crate::roles::{Shared, batch, lead};
-use crate::wire::PeerId;
 use crate::wire::pairing::Method;
 use crate::wire::token::{self, Read};
 
@@ -77,10 +76,22 @@ impl SendspinKind {
         Ok(())
     }
 
-    fn code(&self, speaker: &SpeakerId, id: Option<PeerId>, read: Read) -> Result<(), AnswerError> {
+    fn code(&self, speaker: &SpeakerId, card: Card, read: Read) -> Result<(), AnswerError> {
+        // What it does not pair by cannot be its code; before it was spoken to, anything may be.
+        if let Some(methods) = card.offers.map(|offers| offers.methods()) {
+            let (offered, what) = match &read {
+                Read::Key(..) => (methods.token, "it pairs by no token"),
+                Read::Code(_) => (methods.qr, "it shows no QR code"),
+                Read::Dynamic(_) => (methods.digits, "it shows no code of six digits"),
+                Read::Static(_) => (methods.fixed, "it has no printed code of eight digits"),
+            };
+            if !offered {
+                return Err(AnswerError::Wrong(what.into()));
+            }
+        }
         match read {
             Read::Key(client, psk) => {
-                if id.is_some_and(|id| id != client) {
+                if card.id.is_some_and(|id| id != client) {
                     return Err(AnswerError::Wrong("this token is another device's".into()));
                 }
                 self.command(speaker, Command::Token(psk))
@@ -275,7 +286,7 @@ impl Kind for SendspinKind {
                 let read = token::read(text);
                 let read =
                     read.ok_or_else(|| AnswerError::Wrong("this is neither a code nor a token".into()))?;
-                self.code(speaker, card.id, read)
+                self.code(speaker, card, read)
             }
             Answer::Unpair => {
                 let id = card.id.ok_or(AnswerError::NotAsked)?;

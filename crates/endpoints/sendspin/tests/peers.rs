@@ -181,6 +181,9 @@ fn who_was_refused_is_free_once_nothing_stands_in_the_way() {
     house.kind.answer(&here.id, &Answer::Code(antiphon_domain::Secret::new("12345678"))).unwrap();
     free(&here.id);
     assert_eq!(house.kind.answer(&here.id, &Answer::Refuse), Err(AnswerError::NotAsked));
+    // It pairs by its printed code alone: six digits are none of its.
+    let shown = Answer::Code(antiphon_domain::Secret::new("123456"));
+    assert!(matches!(house.kind.answer(&here.id, &shown), Err(AnswerError::Wrong(_))));
 }
 
 #[test]
