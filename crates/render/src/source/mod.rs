@@ -4,6 +4,7 @@
 //! down again when the [`Source`] is dropped. Decoded sound comes out in pieces of a block through a bounded channel:
 //! when nobody takes them, GStreamer waits, so memory is bounded by [`AHEAD_BLOCKS`].
 
+mod belt;
 mod builtin;
 pub(crate) mod bytes;
 pub(crate) mod failure;
@@ -22,6 +23,7 @@ use antiphon_domain::sound::BuiltIn;
 use antiphon_endpoint::Clock;
 use gstreamer as gst;
 
+use self::belt::{Giver, Taker, belt};
 use self::bytes::ByteReader;
 use crate::news::{StreamAttributes, StreamTags};
 
@@ -117,7 +119,7 @@ pub(crate) struct SourceSettings {
 
 /// The renderer's end of a source. Dropping it closes the source, without waiting.
 pub(crate) struct Source {
-    pieces: Receiver<Piece>,
+    pieces: Taker<Piece>,
     news: Receiver<SourceNews>,
     peeked: Option<Piece>,
     over: bool,
@@ -138,7 +140,7 @@ pub(crate) struct Line {
 /// The decoding end: what the pipeline and its watch write to.
 #[derive(Clone)]
 pub(crate) struct SourceEnd {
-    pub pieces: SyncSender<Piece>,
+    pub pieces: Giver<Piece>,
     pub news: SyncSender<SourceNews>,
     pub line: Arc<Line>,
 }
@@ -156,7 +158,7 @@ impl SourceEnd {
 
 /// A source without a pipeline: both ends of the line.
 pub(crate) fn line(ahead: usize) -> (Source, SourceEnd) {
-    let (pieces, pieces_out) = sync_channel(ahead);
+    let (pieces, pieces_out) = belt(ahead);
     let (news, news_out) = sync_channel(NEWS);
     let line = Arc::new(Line::default());
     let source = Source {
