@@ -58,6 +58,10 @@ impl Running {
             while runtime.metrics().num_alive_tasks() > 0 && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(5));
             }
+            let left = runtime.metrics().num_alive_tasks();
+            if left > 0 {
+                warn!(left, "not all farewells were said");
+            }
             runtime.shutdown_timeout(Duration::from_millis(100));
         }
     }

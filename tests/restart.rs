@@ -170,3 +170,12 @@ fn ended_politely() {
     no_shock(&hub);
     hub.assert_no_violations();
 }
+
+#[test]
+fn a_hub_that_nothing_keeps_ends_at_once() {
+    let mut hub = Setup::new(&["kitchen"]).program().start();
+    let begun = std::time::Instant::now();
+    hub.end(Signal::TERM);
+    // Farewells may take two seconds; its open doors, where nobody is, are none.
+    assert!(begun.elapsed() < std::time::Duration::from_millis(1_500), "{:?}", begun.elapsed());
+}

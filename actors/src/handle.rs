@@ -1,6 +1,6 @@
 //! All that a surface may hold: commands in, the picture out.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -38,12 +38,17 @@ pub enum HubError {
 #[derive(Clone)]
 pub struct HubHandle {
     hub: Addr<Hub>,
-    kinds: Vec<Arc<dyn Kind>>,
+    // A handle outlives the hub; the kinds and their open doors must not.
+    kinds: Vec<Weak<dyn Kind>>,
 }
 
 impl HubHandle {
-    pub(crate) fn new(hub: Addr<Hub>, kinds: Vec<Arc<dyn Kind>>) -> Self {
-        Self { hub, kinds }
+    pub(crate) fn new(hub: Addr<Hub>, kinds: &[Arc<dyn Kind>]) -> Self {
+        Self { hub, kinds: kinds.iter().map(Arc::downgrade).collect() }
+    }
+
+    fn kinds(&self) -> Vec<Arc<dyn Kind>> {
+        self.kinds.iter().filter_map(Weak::upgrade).collect()
     }
 
     async fn ask<M, T>(&self, message: M) -> Result<T, HubError>
@@ -150,7 +155,7 @@ impl HubHandle {
 
     /// The receivers that want something of a person before they play for us, each with its kind's name.
     pub async fn asks(&self) -> Result<Vec<(&'static str, Ask)>, HubError> {
-        let kinds = self.kinds.clone();
+        let kinds = self.kinds();
         // A kind may read what it remembers from the disk.
         let asks = tokio::task::spawn_blocking(move || {
             let of = |kind: &Arc<dyn Kind>| kind.asks().into_iter().map(|ask| (kind.name(), ask)).collect();
@@ -165,7 +170,7 @@ impl HubHandle {
         speaker: SpeakerId,
         answer: Answer,
     ) -> Result<Result<(), AnswerError>, HubError> {
-        let kinds = self.kinds.clone();
+        let kinds = self.kinds();
         let told = tokio::task::spawn_blocking(move || {
             for kind in &kinds {
                 match kind.answer(&speaker, &answer) {

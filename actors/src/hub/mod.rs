@@ -90,7 +90,7 @@ impl Hub {
                 closing: false,
             }
         });
-        Ok(HubHandle::new(hub, kinds))
+        Ok(HubHandle::new(hub, &kinds))
     }
 
     fn roads(&self) -> CoordinatorRoads {

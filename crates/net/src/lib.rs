@@ -1,17 +1,20 @@
 //! What drivers of receivers on the network share: sockets that are open on the interfaces of discovery alone, for kinds
 //! whose receivers dial the hub and for those that send to groups; when what is read arrived (`stamped`); the task that
-//! sends for all sessions of a kind (`pump`).
+//! sends for all sessions of a kind (`pump`); tasks that end with their owner ([`Standing`]).
 //!
 //! A door is bound to its interface by the kernel, so that it stays shut to every other network, also when addresses
 //! change.
 
 pub mod pump;
 pub mod stamped;
+mod standing;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
+
+pub use standing::Standing;
 
 /// What this machine is called; empty where it does not say (Linux alone does, in `/proc`).
 pub fn machine_name() -> String {

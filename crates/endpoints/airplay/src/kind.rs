@@ -9,12 +9,13 @@ use antiphon_endpoint::{
     Advert, ArrivalSink, BadEndpoint, Caps, Clock, Descriptor, Endpoint, EventSink, HostPort, Kind,
     LostReason, Pace, ServiceRecord,
 };
+use antiphon_net::Standing;
 use antiphon_net::pump::Pump;
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tracing::warn;
 
-use crate::driver::{self, Doors, Lane, Leftovers, Remotes, Target};
+use crate::driver::{self, Lane, Leftovers, Remotes, Target};
 use crate::encode::Encoder;
 use crate::metrics::Metrics;
 use crate::options::AirplayOptions;
@@ -42,7 +43,7 @@ pub struct AirplayKind {
     hub: String,
     remotes: Remotes,
     /// The remote control's doors and what is announced, once they are open.
-    open: Mutex<Option<(Doors, Vec<Advert>)>>,
+    open: Mutex<Option<(Standing, Vec<Advert>)>>,
 }
 
 impl AirplayKind {
@@ -68,7 +69,7 @@ impl AirplayKind {
     }
 
     /// Opens the remote control's doors.
-    fn open_doors(&self) -> std::io::Result<Option<(Doors, Vec<Advert>)>> {
+    fn open_doors(&self) -> std::io::Result<Option<(Standing, Vec<Advert>)>> {
         let doors = antiphon_net::listen(0, self.options.interfaces.as_deref())?;
         let Some(first) = doors.first() else { return Ok(None) };
         let port = first.local_addr()?.port();

@@ -17,6 +17,8 @@ pub struct Quirks {
     pub run_up: Duration,
     /// A hole in that silence, after which it puts itself right at once: more than the error at which it begins anew.
     pub hole: Duration,
+    /// How much too early it lies when it has put itself right so.
+    pub lands_early: Duration,
     /// It corrects nothing while it is off by less than this, and so wanders this far to both sides.
     pub dead_band: Option<Duration>,
     /// How much longer than it took an answer about the time is made to look, half of it each way: for receivers that cling
@@ -49,6 +51,7 @@ const COMMON: Quirks = Quirks {
     model: Model::Any,
     run_up: Duration::from_millis(200),
     hole: Duration::ZERO,
+    lands_early: Duration::ZERO,
     dead_band: None,
     slow_time: Duration::ZERO,
     // Not measured with any but shairport-sync; AirPlay 1 has 0.25 s of fixed latency in it, and a run-up fits in.
@@ -68,6 +71,8 @@ pub const TABLE: &[Quirks] = &[
         run_up: Duration::from_millis(600),
         // Off by more than 50 ms (`resync_threshold_in_seconds`) for some packets, it puts in the silence that is missing.
         hole: Duration::from_millis(80),
+        // A packet, which is not played when the silence is put in.
+        lands_early: Duration::from_nanos(7_981_859),
         // `drift_tolerance_in_seconds`, as it is unless a person changes it; seen in its own statistics.
         dead_band: Some(Duration::from_millis(2)),
         // An answer ages by 1 % each three seconds, so one that took 60 us outlives others by minutes, and drift is not

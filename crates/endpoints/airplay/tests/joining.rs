@@ -23,8 +23,6 @@ const HOSTS: [&str; 5] = ["hub", "r0", "r1", "r2", "r3"];
 const SETTLED: f64 = 20.0;
 const ROUNDS: usize = 3;
 const ROUND: f64 = 14.0;
-/// How long the sender stands still before a round: then blocks are 0.73 s ahead when joiners come.
-const STANDSTILL: Duration = Duration::from_millis(300);
 /// How long after the wish to join a joiner must be in time.
 const SOON: f64 = 2.0;
 
@@ -63,9 +61,7 @@ fn lab_joiners_are_in_time_soon() {
                 let at = SETTLED + joins.len() as f64 * ROUND;
                 if joins.len() < ROUNDS && hub.clock.now() >= anchor + Duration::from_secs_f64(at + 0.3) {
                     endpoints.truncate(1);
-                    // Those of the round before have said farewell. Part of the scene: joiners that find blocks further
-                    // ahead than this leaves them get a hole in their run-up, and lie 8 ms off for five seconds.
-                    hub.clock.until(hub.clock.now() + STANDSTILL);
+                    // Those of the round before have said farewell.
                     hub.reaches("antiphon_airplay_sessions", 1.0);
                     joins.push(hub.clock.now());
                     endpoints.extend(addresses[1..].iter().map(|at| open(&hub, *at)));

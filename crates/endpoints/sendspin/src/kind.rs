@@ -9,6 +9,7 @@ use antiphon_endpoint::{
     Advert, Answer, AnswerError, ArrivalSink, Ask, BadEndpoint, Caps, Clock, Descriptor, Endpoint,
     EndpointEvent, EventSink, HostPort, Kind, LostReason, Pace, ServiceRecord,
 };
+use antiphon_net::Standing;
 use prometheus::Registry;
 use tokio::runtime::Handle;
 use tracing::error;
@@ -37,6 +38,8 @@ pub struct SendspinKind {
     hub: Arc<Hub>,
     /// The port of the open doors; 0 while they are shut.
     port: AtomicU16,
+    /// Who stands at the doors.
+    standing: Standing,
 }
 
 impl SendspinKind {
@@ -48,7 +51,8 @@ impl SendspinKind {
     ) -> Result<Self, prometheus::Error> {
         let metrics = Metrics::new(registry)?;
         let roles = Shared::new(registry)?;
-        Ok(Self { hub: Arc::new(Hub::new(runtime, options, metrics, roles)), port: AtomicU16::new(0) })
+        let hub = Arc::new(Hub::new(runtime, options, metrics, roles));
+        Ok(Self { hub, port: AtomicU16::new(0), standing: Standing::default() })
     }
 
     /// The port that receivers dial, once it is open.
@@ -252,7 +256,7 @@ impl Kind for SendspinKind {
                 return Vec::new();
             };
             self.port.store(port, Ordering::Release);
-            door::open(&self.hub, &clock, doors);
+            door::open(&self.hub, &clock, doors, &self.standing);
         }
         let Some(port) = self.port() else { return Vec::new() };
         let name = self.hub.options.name.clone();

@@ -8,6 +8,7 @@ use antiphon_domain::SpeakerId;
 use antiphon_endpoint::{
     Advert, ArrivalSink, BadEndpoint, Caps, Clock, Descriptor, Endpoint, EventSink, Kind, Pace, ServiceRecord,
 };
+use antiphon_net::Standing;
 use antiphon_net::pump::Pump;
 use prometheus::Registry;
 use thiserror::Error;
@@ -43,6 +44,8 @@ pub struct SnapcastKind {
     pump: Pump<Lane>,
     /// The port that is open, once the doors were.
     port: Mutex<Option<Option<u16>>>,
+    /// Who stands at the doors.
+    standing: Standing,
 }
 
 impl SnapcastKind {
@@ -57,7 +60,13 @@ impl SnapcastKind {
         let codec = encoder.announced();
         let pump = Pump::start(&runtime, encoder);
         let clients = Clients::new(metrics.clone());
-        Ok(Self { house: House { runtime, options, metrics, codec }, clients, pump, port: Mutex::default() })
+        Ok(Self {
+            house: House { runtime, options, metrics, codec },
+            clients,
+            pump,
+            port: Mutex::default(),
+            standing: Standing::default(),
+        })
     }
 }
 
@@ -109,7 +118,8 @@ impl Kind for SnapcastKind {
             return Vec::new();
         }
         let mut port = self.port.lock().unwrap_or_else(PoisonError::into_inner);
-        let port = *port.get_or_insert_with(|| driver::open_doors(&self.house, &self.clients, &clock));
+        let port = *port
+            .get_or_insert_with(|| driver::open_doors(&self.house, &self.clients, &clock, &self.standing));
         port.map(advert).into_iter().collect()
     }
 }

@@ -49,6 +49,10 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// Silent blocks between a hole in the run-up and the sound: 100 ms, in which the receiver finds its place.
 const AFTER_HOLE: u64 = 13;
 
+/// How long a stretch has played when its receiver has surely put itself right after the hole in the run-up, and does not
+/// correct itself yet.
+const LANDED: Duration = Duration::from_secs(1);
+
 /// Silent blocks before a hole, at least: before its output runs it does not know how far off it is.
 const BEFORE_HOLE: u64 = 26;
 
@@ -106,8 +110,9 @@ pub struct Lane {
     first: bool,
     flushes: u64,
     syncs: u32,
-    /// When the stretch began.
+    /// When the stretch began, and whether there was a hole in its run-up.
     begun: HubTime,
+    hole: bool,
     next_sync: HubTime,
     /// What the last sync packet lay beside the truth, nanoseconds ([`nudge`]).
     nudged: i64,
@@ -163,6 +168,7 @@ impl Lane {
             flushes: 0,
             syncs: 0,
             begun: HubTime::EPOCH,
+            hole: false,
             next_sync: HubTime::EPOCH,
             nudged: 0,
             late: 0,
@@ -281,6 +287,7 @@ impl Lane {
             }
         }
         self.first = true;
+        self.hole = !hole.is_empty();
         self.begun = first;
         self.syncs = 0;
         self.sync(now, true);
@@ -321,6 +328,9 @@ impl Lane {
     }
 
     fn nudge(&self, now: HubTime) -> i64 {
+        if self.hole && now < self.begun + LANDED {
+            return self.wires.quirks.lands_early.as_nanos() as i64;
+        }
         nudge(self.wires.dead_band, now.since(self.begun))
     }
 

@@ -32,7 +32,7 @@ use crate::wire::dmap::Takes;
 pub use endpoint::open;
 pub use lane::Lane;
 pub use leftovers::Leftovers;
-pub use remote::{Doors, Number, Remotes};
+pub use remote::{Number, Remotes};
 
 /// Whom a session is with.
 #[derive(Clone)]

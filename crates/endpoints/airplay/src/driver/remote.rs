@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use antiphon_domain::Level;
 use antiphon_endpoint::{EndpointEvent, EventSink};
+use antiphon_net::Standing;
 use prometheus::IntCounter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -45,17 +45,6 @@ struct Remote {
 /// The sessions that may be commanded, by their numbers; cheap to clone.
 #[derive(Clone, Default)]
 pub struct Remotes(Arc<Mutex<BTreeMap<u32, Remote>>>);
-
-/// Doors that take commands while this lives.
-pub struct Doors(Vec<AbortHandle>);
-
-impl Drop for Doors {
-    fn drop(&mut self) {
-        for door in &self.0 {
-            door.abort();
-        }
-    }
-}
 
 /// A session's number, valid while this lives.
 pub struct Number {
@@ -93,16 +82,16 @@ impl Remotes {
         Number { remotes: self.clone(), number }
     }
 
-    /// Takes commands at `doors` from now on.
+    /// Takes commands at `doors` while what is returned lives.
     pub fn serve(
         &self,
         runtime: &Handle,
         doors: Vec<TcpListener>,
         refused: &IntCounter,
-    ) -> io::Result<Doors> {
+    ) -> io::Result<Standing> {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let _inside = runtime.enter();
-        let mut open = Doors(Vec::new());
+        let open = Standing::default();
         for door in doors {
             let door = tokio::net::TcpListener::from_std(door)?;
             let (remotes, room, refused) = (self.clone(), Arc::clone(&room), refused.clone());
@@ -130,7 +119,7 @@ impl Remotes {
                     });
                 }
             });
-            open.0.push(waiting.abort_handle());
+            open.add(&waiting);
         }
         Ok(open)
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_endpoint::Clock;
+use antiphon_net::Standing;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -25,17 +26,18 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 /// After the system refused to accept one, e.g. for want of file descriptors.
 const REST: Duration = Duration::from_millis(200);
 
-/// Takes calls on these listeners for as long as the program runs.
-pub fn open(hub: &Arc<Hub>, clock: &Arc<dyn Clock>, doors: Vec<TcpListener>) {
+/// Takes calls on these listeners for as long as `standing` lives.
+pub fn open(hub: &Arc<Hub>, clock: &Arc<dyn Clock>, doors: Vec<TcpListener>, standing: &Standing) {
     let room = Arc::new(Semaphore::new(MOST));
     for door in doors {
         let (hub, clock, room) = (Arc::clone(hub), Arc::clone(clock), Arc::clone(&room));
-        hub.runtime.clone().spawn(async move {
+        let runtime = hub.runtime.clone();
+        standing.add(&runtime.spawn(async move {
             if let Err(why) = attend(&hub, &clock, door, room).await {
                 hub.metrics.door_failures.inc();
                 warn!(%why, "the port for Sendspin receivers is closed");
             }
-        });
+        }));
     }
 }
 

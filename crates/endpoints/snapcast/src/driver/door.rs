@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_endpoint::Clock;
+use antiphon_net::Standing;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -27,8 +29,8 @@ const RETRY: Duration = Duration::from_secs(10);
 /// it grow to some MiB by itself: seconds of sound that nobody will hear.
 const KERNEL_KEEPS: usize = 128 * 1024;
 
-/// Opens the doors; the port that is open, where one is.
-pub fn open(house: &House, clients: &Clients, clock: &Arc<dyn Clock>) -> Option<u16> {
+/// Opens the doors for as long as `standing` lives; the port that is open, where one is.
+pub fn open(house: &House, clients: &Clients, clock: &Arc<dyn Clock>, standing: &Standing) -> Option<u16> {
     let options = &house.options;
     let places = Arc::new(Semaphore::new(options.most_clients));
     let mut port = None;
@@ -50,7 +52,7 @@ pub fn open(house: &House, clients: &Clients, clock: &Arc<dyn Clock>) -> Option<
             Ok(listeners) => {
                 port = port.or_else(|| listeners.first()?.local_addr().ok().map(|at| at.port()));
                 for listener in listeners {
-                    house.runtime.spawn(door.clone().keep(listener));
+                    standing.add(&house.runtime.spawn(door.clone().keep(listener)));
                 }
             }
             Err(error) => {
@@ -58,7 +60,7 @@ pub fn open(house: &House, clients: &Clients, clock: &Arc<dyn Clock>) -> Option<
                 // One that is open somewhere may be announced; a free port of another number would be in vain.
                 if wanted != 0 {
                     port = port.or(Some(wanted));
-                    house.runtime.spawn(door.keep_trying());
+                    standing.add(&house.runtime.spawn(door.keep_trying()));
                 }
             }
         }
@@ -95,9 +97,10 @@ impl Door {
         loop {
             sleep(RETRY).await;
             if let Ok(listeners) = self.bind() {
-                for listener in listeners {
-                    self.house.runtime.spawn(self.clone().keep(listener));
-                }
+                // In this task, so that they end with it.
+                let mut opened: JoinSet<()> =
+                    listeners.into_iter().map(|one| self.clone().keep(one)).collect();
+                while opened.join_next().await.is_some() {}
                 return;
             }
         }
