@@ -295,7 +295,9 @@ fn options_first(mut typed: Vec<OsString>) -> Vec<OsString> {
         let hub = argument == "--hub";
         if hub || argument == "--json" || argument.as_encoded_bytes().starts_with(b"--hub=") {
             moved.push(argument);
-            moved.extend(arguments.next().filter(|_| hub));
+            if hub {
+                moved.extend(arguments.next());
+            }
         } else {
             kept.push(argument);
         }

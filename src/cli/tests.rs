@@ -34,6 +34,8 @@ fn ids_may_begin_with_a_dash_wherever_one_is_named() {
         "input -8xQ_z TV",
         "locale -8xQ_z de-DE",
         "time-zone -8xQ_z Europe/Berlin",
+        "--json speakers",
+        "--hub http://other --json group g -8xQ_z",
     ] {
         read(typed);
     }
