@@ -14,6 +14,9 @@ use crate::objects::{ADAPTER, DEVICE, Mirror, PLAYER, Seen};
 /// BlueZ's own limits are longer than the patience of who waits (45 s).
 const LIMIT: Duration = Duration::from_secs(40);
 
+/// What a person reads of a device that BlueZ has not, or no longer.
+const UNKNOWN: &str = "the device is not known to bluez";
+
 /// Characters of BlueZ's words that are kept.
 const LONGEST_ERROR: usize = 200;
 
@@ -41,7 +44,7 @@ pub(crate) fn carry_out(
     async move {
         match tokio::time::timeout(LIMIT, make(&bus, call, &welcoming)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(first_words(&error.to_string())),
+            Ok(Err(error)) => Err(words(&error)),
             Err(_) => Err("no answer in 40 s".into()),
         }
     }
@@ -109,7 +112,7 @@ async fn make(bus: &Connection, call: Call, welcoming: &AtomicBool) -> zbus::Res
         Call::Key { path, interface, method } => {
             proxy(bus, &path, interface).await?.call_method(method, &()).await.map(drop)
         }
-        Call::Unknown => Err(zbus::Error::Failure("the device is not known to bluez".into())),
+        Call::Unknown => Err(zbus::Error::Failure(UNKNOWN.into())),
     }
 }
 
@@ -125,6 +128,11 @@ async fn proxy(bus: &Connection, path: &str, interface: &'static str) -> zbus::R
 }
 
 /// BlueZ's own words, as far as a person wants to read them.
-fn first_words(text: &str) -> String {
+fn words(error: &zbus::Error) -> String {
+    // A device that was just removed: whether its removal or this answer is read first is chance.
+    if matches!(error, zbus::Error::MethodError(name, ..) if name.as_str().ends_with(".UnknownObject")) {
+        return UNKNOWN.to_owned();
+    }
+    let text = error.to_string();
     text.lines().next().unwrap_or_default().chars().take(LONGEST_ERROR).collect()
 }
