@@ -251,7 +251,7 @@ fn lab_sendspin_clients_join_die_freeze_and_return_alone() {
     let had = study.sound().len();
     scene.shown("Study", "back", is_here).expect("back");
     // More than the second that is not looked at.
-    study.has(had + 40, PATIENCE).expect("it plays again");
+    study.has(had + 80, PATIENCE).expect("it plays again");
 
     // Kitchen never missed a sample, and everybody who is back is in step with it.
     let step = exact(&kitchen.sound());

@@ -118,14 +118,16 @@ async fn listen(stream: &mut Stamped, client: &Client, house: &House, clock: &dy
         };
         match received.request {
             Request::Time => {
-                let arrived = clock.now() - age;
-                let mut answered = arrived;
+                // Told when it was read, not when it came: the client counts from when it reads the answer, and the time
+                // that each end takes to wake up is much the same, so that the two cancel.
+                let read = clock.now();
+                let mut answered = read;
                 client.outlet.send_first(|| {
                     answered = clock.now();
-                    time_answer(received.id, received.sent, arrived, answered)
+                    time_answer(received.id, received.sent, read, answered)
                 });
                 client.metrics.times.inc();
-                timing.asked(received.sent, arrived, answered);
+                timing.asked(received.sent, read - age, answered);
                 if client.is_playing()
                     && let Some(report) = timing.report(answered)
                 {
