@@ -63,7 +63,8 @@ fn run(length: Duration) -> LabResult<()> {
     let lab = Lab::new(&hosts)?;
     let rack = Rack::new(&lab, SHAIRPORTS + SENDSPINS)?;
     let seconds = (length + SETTLE + PATIENCE).as_secs_f64();
-    let file = format!("tone-440-{}s.wav", seconds as u32);
+    // A name of its own: the simulator makes tones of ten minutes at most.
+    let file = format!("crowd-{}s.wav", seconds as u32);
     let media = lab.folder().join("alexa").join("media");
     let tone = sine(44_100, seconds, 440.0, 0.25);
     std::fs::create_dir_all(&media)
